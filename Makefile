@@ -1,0 +1,110 @@
+# agora-agent
+#
+#   make run    install what is missing, build, serve on PORT (8000)
+#   make test   install what is missing, build, run every test
+#   make help   all targets
+#
+# Each build variant has its own folder: build/, build-asan/, …
+
+VERSION = 0.1.0
+B ?= build
+CC ?= gcc
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+PYTHON ?= /usr/bin/python3
+
+PROGRAMS = get_config start_agent stop_agent
+
+# Flags: the OpenSSF hardening guide's, those that gcc 12 and clang 14 know.
+STD = -std=c11 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L
+WARN = -Wall -Wextra -Wpedantic -Wformat=2 -Wconversion -Wsign-conversion \
+	-Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla \
+	-Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	-Wimplicit-fallthrough -Wnull-dereference -Wswitch-enum \
+	-Werror=format-security -Werror=implicit \
+	-Werror=incompatible-pointer-types -Werror=int-conversion
+WARN_GCC = -Wtrampolines -Wbidi-chars=any -Wduplicated-cond \
+	-Wduplicated-branches -Wlogical-op -Wformat-overflow=2 \
+	-Wformat-truncation=2 -Wformat-signedness -Wstringop-overflow=4 \
+	-Warray-bounds=2 -Wcast-align=strict -Walloc-zero
+HARDEN = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
+	-fstack-protector-strong -fstack-clash-protection -fPIE \
+	-fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing
+HARDEN_GCC = -ftrivial-auto-var-init=zero
+HARDEN_x86_64 = -fcf-protection=full
+HARDEN_aarch64 = -mbranch-protection=standard
+LINK = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen \
+	-Wl,--as-needed -Wl,--no-copy-dt-needed-entries
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+
+IS_GCC := $(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -1))
+ARCH := $(shell uname -m)
+
+# VARIANT: empty (the product), asan, or plain (for valgrind and coverage,
+# whose findings hardening would hide).
+VARIANT ?=
+ifeq ($(VARIANT),asan)
+OPT = $(SANITIZE)
+LDFLAGS_OPT = $(SANITIZE)
+else ifeq ($(VARIANT),plain)
+OPT = -O1 -g $(COVERAGE)
+LDFLAGS_OPT = $(COVERAGE)
+else
+OPT = $(HARDEN) $(if $(IS_GCC),$(HARDEN_GCC)) $(HARDEN_$(ARCH))
+LDFLAGS_OPT = $(LINK)
+endif
+
+LIBS_BASE = fcgi json-c libcrypto zlib
+LIBS_CALL = $(LIBS_BASE) libcurl
+ALL_CPPFLAGS = -I. -DVERSION='"$(VERSION)"' $(CPPFLAGS) \
+	$(shell $(PKG_CONFIG) --cflags $(LIBS_CALL))
+ALL_CFLAGS = $(STD) $(WARN) $(if $(IS_GCC),$(WARN_GCC)) $(WERROR) $(OPT) \
+	-ffile-prefix-map=$(CURDIR)=. $(CFLAGS)
+ALL_LDFLAGS = $(LDFLAGS_OPT) $(LDFLAGS)
+
+COMMON_OBJ = $(patsubst %.c,$(B)/%.o,$(wildcard common/*.c))
+# What every program is made of besides its own file: no main(), no endpoint.
+FCGI_OBJ = $(patsubst %.c,$(B)/%.o, \
+	$(filter-out $(PROGRAMS:%=fcgi/%.c),$(wildcard fcgi/*.c)))
+PROGRAM_FILES = $(PROGRAMS:%=$(B)/%.fcgi)
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+
+all: $(PROGRAM_FILES)
+
+$(B)/get_config.fcgi: LIBS = $(LIBS_BASE)
+$(B)/start_agent.fcgi $(B)/stop_agent.fcgi: LIBS = $(LIBS_CALL)
+
+$(PROGRAM_FILES): $(B)/%.fcgi: $(B)/fcgi/%.o $(B)/libfcgi.a $(B)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(LIBS))
+
+$(B)/libcommon.a: $(COMMON_OBJ)
+	rm -f $@
+	$(AR) rcD $@ $^
+
+$(B)/libfcgi.a: $(FCGI_OBJ)
+	rm -f $@
+	$(AR) rcD $@ $^
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+unit-tests: $(UNIT_TESTS)
+
+$(B)/unit/%: tests/unit/%.c $(B)/libfcgi.a $(B)/libcommon.a Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP \
+	    $(ALL_LDFLAGS) -o $@ $< $(B)/libfcgi.a $(B)/libcommon.a \
+	    $(shell $(PKG_CONFIG) --libs $(LIBS_CALL) cmocka)
+
+unit: $(UNIT_TESTS)
+	@for t in $(UNIT_TESTS); do $(UNIT_RUNNER) $$t || exit 1; done
+
+clean:
+	rm -rf build build-*
+
+.PHONY: all unit unit-tests clean
+.SECONDARY:
+
+-include $(wildcard $(B)/*/*.d)

@@ -1,0 +1,45 @@
+/*
+ * Why something failed, in words for the client. The first reason wins.
+ */
+#ifndef COMMON_FAIL_H
+#define COMMON_FAIL_H
+
+#include <stdbool.h>
+
+/* What went wrong; the responder turns this, and nothing else, into a status. */
+enum fail_kind {
+	FAIL_NONE = 0,
+	FAIL_BAD_INPUT,   /* 400 */
+	FAIL_FORBIDDEN,   /* 403 */
+	FAIL_NOT_FOUND,   /* 404 */
+	FAIL_METHOD,      /* 405 */
+	FAIL_TOO_LARGE,   /* 413 */
+	FAIL_MEDIA_TYPE,  /* 415 */
+	FAIL_HEAD_LARGE,  /* 431 */
+	FAIL_CONFIG,      /* 500: our settings */
+	FAIL_UPSTREAM,    /* 500: Agora, or the way to it */
+	FAIL_INTERNAL,    /* 500: us */
+};
+
+#define FAIL_TEXT_SIZE 240   /* bytes, with the NUL */
+#define FAIL_REASON_SIZE 64  /* bytes, with the NUL */
+
+struct fail {
+	enum fail_kind kind;
+	char text[FAIL_TEXT_SIZE]; /* one sentence for the client, no secrets */
+
+	/* With FAIL_UPSTREAM, or FAIL_NOT_FOUND said by Agora: */
+	int upstream_status;                    /* HTTP status, 0: no answer */
+	char upstream_reason[FAIL_REASON_SIZE]; /* its word, "" if none */
+};
+
+/*
+ * Records ${kind} and the formatted sentence in ${fail}, unless a reason is
+ * there already. Longer text is cut at a character boundary. Control bytes
+ * in the result are replaced by '?'. ${fail} may be NULL.
+ * Returns -1 always, so that a function can `return fail_set(…)`.
+ */
+int fail_set(struct fail *fail, enum fail_kind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * JSON: strict parsing, typed reading with messages for the client, building.
+ * The only module that knows json-c; a struct json is its object.
+ */
+#ifndef COMMON_JSON_H
+#define COMMON_JSON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+struct fail;
+struct json;
+
+#define JSON_DEPTH_MAX 32
+
+/*
+ * Parses the ${len} bytes at ${text}, which must be one JSON text of RFC 8259
+ * and nothing else: UTF-8 without a byte order mark, no raw control
+ * characters in strings, no NaN or Infinity, no comments, at most
+ * JSON_DEPTH_MAX levels. (json-c alone lets several of these pass.) Of
+ * duplicate members the last one counts.
+ * Returns the value, which the caller frees, or NULL with ${fail} set to
+ * FAIL_BAD_INPUT and a sentence that names the place.
+ */
+struct json *json_parse(const char *text, size_t len, struct fail *fail);
+
+/* Releases the value and all in it. NULL is fine. */
+void json_free(struct json *json);
+
+/* The member ${key}, borrowed; NULL if absent, null, or not in an object. */
+struct json *json_member(const struct json *object, const char *key);
+
+/*
+ * The text of the string member ${key}, borrowed; NULL when it is absent, not
+ * a string, or has a NUL inside.
+ */
+const char *json_text(const struct json *object, const char *key);
+
+/* What a member that a client must send turned out to be. */
+enum json_kind { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_INT, JSON_DOUBLE,
+	JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
+enum json_kind json_kind(const struct json *json);
+
+/*
+ * The required string member ${key} of a client's request object.
+ * Returns its text, borrowed, or NULL with ${fail} set: "${key} is required
+ * and cannot be empty" (absent, null, empty, or only spaces), "${key} must be
+ * a string", or that it contains a NUL.
+ */
+const char *json_require_text(const struct json *object, const char *key,
+    struct fail *fail);
+
+/*
+ * As json_require_text(), but an integer is taken too. The decimal text is
+ * written to ${out}, of ${size} bytes. Returns 0, or -1 with ${fail} set.
+ */
+int json_require_text_or_int(const struct json *object, const char *key,
+    char *out, size_t size, struct fail *fail);
+
+/* A new empty object or array, or NULL. The caller frees it. */
+struct json *json_new_object(void);
+struct json *json_new_array(void);
+
+/*
+ * Add a member to an object. ${object} NULL or memory gone: the tree is
+ * marked incomplete and json_print() of it fails; nothing else to check.
+ * The texts are copied. json_put() takes ${value}, NULL fails as above.
+ */
+void json_put(struct json *object, const char *key, struct json *value);
+void json_put_text(struct json *object, const char *key, const char *text);
+void json_put_int(struct json *object, const char *key, int64_t value);
+
+/* Adds to an array; takes ${value}. */
+void json_push(struct json *array, struct json *value);
+
+/* A new string value, or NULL. */
+struct json *json_new_text(const char *text);
+
+/* Removes the member ${key}, if there. */
+void json_remove(struct json *object, const char *key);
+
+/*
+ * The value at ${path}, members joined by dots ("properties.llm.params"),
+ * borrowed; NULL if any is missing.
+ */
+struct json *json_at(const struct json *root, const char *path);
+
+/*
+ * Appends the compact text of ${json} to ${out}; slashes are not escaped.
+ * Numbers that were parsed are printed as they were written.
+ * ${json} NULL, or out of memory, marks ${out} failed.
+ */
+void json_print(const struct json *json, struct buf *out);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * One escaped line per event on stderr, with the priority prefix that
+ * journald and syslog know (<3>error, <4>warning, <6>info, <7>debug).
+ */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7 };
+
+/* The one global: lines above this level are dropped. Starts at info. */
+void log_set_level(enum log_level level);
+
+/*
+ * Reads "error", "warn", "info" or "debug".
+ * Returns 0, or -1 with ${level} untouched.
+ */
+int log_level_parse(const char *text, enum log_level *level);
+
+/*
+ * Writes "<3>agora-agent: " and the formatted text. Control bytes, bytes above
+ * 126 and backslashes come out as \xNN; a line is cut at LOG_LINE_MAX bytes.
+ * Secrets, tokens and bodies must not be passed in. errno is preserved.
+ */
+#define LOG_LINE_MAX 1024
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

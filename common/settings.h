@@ -1,0 +1,86 @@
+/*
+ * The settings of a process: process environment, then .env files.
+ * The table in settings.c is the list; env.sample and the README follow it.
+ */
+#ifndef COMMON_SETTINGS_H
+#define COMMON_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "log.h"
+#include "secret.h"
+
+struct fail;
+
+#define SETTINGS_TEXT_MAX 8192 /* bytes of one value */
+#define SETTINGS_ID_SIZE 33    /* app id: 32 hex digits, with the NUL */
+
+enum settings_area { SETTINGS_AREA_US, SETTINGS_AREA_EU, SETTINGS_AREA_AP,
+	SETTINGS_AREA_CN };
+
+struct settings {
+	/* True when everything required is there and every value is legal. */
+	bool usable;
+
+	char app_id[SETTINGS_ID_SIZE];
+	struct secret certificate;
+
+	struct secret asr_key; /* Deepgram; empty: the managed vendor */
+	struct secret llm_key; /* OpenAI; same */
+	struct secret tts_key; /* ElevenLabs; same */
+	char *tts_model_id;
+	char *tts_voice_id;
+
+	enum settings_area area;
+	char *api_path;     /* "/api/conversational-ai-agent" */
+	char *api_base_url; /* "" or "https://host[:port][/path]" */
+	char *ca_file;      /* "" or a PEM file to trust instead of the system's */
+
+	char *greeting;
+	char *instructions;
+	char *failure_message;
+
+	bool channels_issued;  /* CHANNELS=issued */
+	uint32_t token_ttl;    /* seconds, of get_config's token */
+	enum log_level log_level;
+};
+
+/* Where the settings came from, and whether that has changed. */
+struct settings_source;
+
+/*
+ * Remembers where to look: the process environment, ${program}'s own folder
+ * (argv[0] or "/proc/self/exe" resolved; may be NULL) and the places listed in
+ * the README. Nothing is read yet. Returns NULL when out of memory.
+ */
+struct settings_source *settings_source_new(const char *program);
+void settings_source_free(struct settings_source *source);
+
+/*
+ * Reads all settings into a new struct. Bad settings do not fail: the struct
+ * has usable == false, and each reason was logged once, naming the setting,
+ * never its value.
+ * Returns NULL only when out of memory. The caller frees it.
+ */
+struct settings *settings_load(struct settings_source *source);
+
+/*
+ * Answers whether one of the files appeared, went away or changed since
+ * settings_load(). Cheap: a few stat(2) calls.
+ */
+bool settings_changed(const struct settings_source *source);
+
+/*
+ * --check: says on ${out} which files were used, why the others were not,
+ * and for every setting where it comes from and whether it is legal. Of
+ * secrets it shows secret_hint()s. Returns 0 when the settings are usable,
+ * else 1.
+ */
+int settings_check(struct settings_source *source, FILE *out);
+
+/* Wipes and releases. NULL is fine. */
+void settings_free(struct settings *settings);
+
+#endif
