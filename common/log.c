@@ -1,0 +1,141 @@
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/ascii.h"
+#include "common/log.h"
+#include "common/num.h"
+
+static enum log_level threshold = LOG_LEVEL_INFO;
+
+static const struct {
+	const char *name;
+	enum log_level level;
+} levels[] = {
+	{ "error", LOG_LEVEL_ERROR },
+	{ "warn", LOG_LEVEL_WARN },
+	{ "info", LOG_LEVEL_INFO },
+	{ "debug", LOG_LEVEL_DEBUG },
+};
+
+void
+log_set_level(enum log_level level)
+{
+	threshold = level;
+}
+
+int
+log_level_parse(const char *text, enum log_level *level)
+{
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (strcmp(text, levels[i].name) == 0) {
+			*level = levels[i].level;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+/*
+ * Appends ${text} to ${line}, escaped; never half an escape, and room for the
+ * newline stays. Returns the new length.
+ */
+static size_t
+append_escaped(char line[static LOG_LINE_MAX], size_t len, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (ascii_is_print(*text) && *text != '\\') {
+			if (len + 1 >= LOG_LINE_MAX)
+				break;
+			line[len++] = *text;
+		} else {
+			uint8_t byte = (uint8_t)*text;
+			char hex[3];
+
+			if (len + 4 >= LOG_LINE_MAX)
+				break;
+			num_hex(&byte, 1, hex);
+			line[len++] = '\\';
+			line[len++] = 'x';
+			line[len++] = hex[0];
+			line[len++] = hex[1];
+		}
+	}
+	return len;
+}
+
+/*
+ * One write per line, so that the lines of several processes do not mix. A
+ * reader that does not keep up (EAGAIN) loses lines; nobody waits for it.
+ */
+static void
+write_line(const char *line, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = write(STDERR_FILENO, line, len);
+	while (n == -1 && errno == EINTR);
+}
+
+__attribute__((format(printf, 2, 0))) static void
+log_args(enum log_level level, const char *format, va_list args)
+{
+	char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
+	int saved_errno = errno;
+	size_t len;
+
+	if (level > threshold)
+		return;
+	if (vsnprintf(text, sizeof(text), format, args) < 0)
+		text[0] = '\0';
+	len = (size_t)snprintf(line, sizeof(line), "<%d>agora-agent: ",
+	    (int)level);
+	len = append_escaped(line, len, text);
+	line[len++] = '\n';
+	write_line(line, len);
+	errno = saved_errno;
+}
+
+void
+log_error(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_args(LOG_LEVEL_ERROR, format, args);
+	va_end(args);
+}
+
+void
+log_warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_args(LOG_LEVEL_WARN, format, args);
+	va_end(args);
+}
+
+void
+log_info(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_args(LOG_LEVEL_INFO, format, args);
+	va_end(args);
+}
+
+void
+log_debug(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_args(LOG_LEVEL_DEBUG, format, args);
+	va_end(args);
+}

@@ -1,0 +1,60 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "common/sys.h"
+
+#define RANDOM_MAX 256 /* bytes that getrandom(2) gives in one piece */
+
+int64_t
+sys_now(void)
+{
+	return (int64_t)time(NULL);
+}
+
+int64_t
+sys_monotonic_ms(void)
+{
+	struct timespec ts = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int
+sys_random(void *data, size_t len)
+{
+	ssize_t n;
+
+	if (len > RANDOM_MAX) {
+		memset(data, 0, len);
+		errno = EINVAL;
+		return -1;
+	}
+	/*
+	 * GRND_NONBLOCK: right after boot the generator may not be seeded yet;
+	 * then the request fails instead of hanging.
+	 */
+	do
+		n = getrandom(data, len, GRND_NONBLOCK);
+	while (n == -1 && errno == EINTR);
+	if (n == (ssize_t)len)
+		return 0;
+	memset(data, 0, len);
+	return -1;
+}
+
+int
+sys_nonblock(int fd)
+{
+	int status = fcntl(fd, F_GETFL);
+	int flags = fcntl(fd, F_GETFD);
+
+	if (status == -1 || flags == -1)
+		return -1;
+	if (fcntl(fd, F_SETFL, status | O_NONBLOCK) == -1)
+		return -1;
+	return fcntl(fd, F_SETFD, flags | FD_CLOEXEC) == -1 ? -1 : 0;
+}
