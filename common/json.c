@@ -1,0 +1,379 @@
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "common/ascii.h"
+#include "common/fail.h"
+#include "common/json.h"
+#include "common/json_scan.h"
+
+#define KEY_SIZE 64 /* of one member in a json_at() path, with the NUL */
+
+static struct json *
+ours(struct json_object *object)
+{
+	return (struct json *)object;
+}
+
+static struct json_object *
+theirs(struct json *json)
+{
+	return (struct json_object *)json;
+}
+
+/*
+ * json-c asks for a pointer it may write through when it makes text, because
+ * it keeps that text in the object. The value does not change.
+ */
+static struct json_object *
+printable(const struct json *json)
+{
+	return (struct json_object *)(uintptr_t)json;
+}
+
+static enum json_type
+type_of(const struct json *json)
+{
+	return json_object_get_type((const struct json_object *)json);
+}
+
+static void
+refuse(struct fail *fail, const char *wrong, size_t place)
+{
+	fail_set(fail, FAIL_BAD_INPUT, "body is not valid JSON: %s at byte %zu",
+	    wrong, place);
+}
+
+/* Reads what json_scan() let pass; finds tokens in the wrong order. */
+static struct json_object *
+parse(struct json_tokener *tokener, const char *text, int len,
+    struct fail *fail)
+{
+	struct json_object *object = json_tokener_parse_ex(tokener, text, len);
+	bool at_end = false;
+
+	if (json_tokener_get_error(tokener) == json_tokener_continue) {
+		/* A NUL ends a number that might have had more digits. */
+		object = json_tokener_parse_ex(tokener, "", 1);
+		at_end = true;
+	}
+	if (json_tokener_get_error(tokener) == json_tokener_success) {
+		if (object == NULL) /* json-c's null */
+			fail_set(fail, FAIL_BAD_INPUT, "body must not be null");
+		return object;
+	}
+	if (at_end)
+		refuse(fail, "unexpected end", (size_t)len);
+	else
+		refuse(fail, "unexpected character",
+		    json_tokener_get_parse_end(tokener));
+	return NULL;
+}
+
+struct json *
+json_parse(const char *text, size_t len, struct fail *fail)
+{
+	struct json_tokener *tokener;
+	struct json_object *object;
+	const char *wrong;
+	size_t place;
+
+	if (len > INT_MAX) {
+		fail_set(fail, FAIL_BAD_INPUT, "body is too large");
+		return NULL;
+	}
+	wrong = json_scan(text, len, JSON_DEPTH_MAX, &place);
+	if (wrong != NULL) {
+		refuse(fail, wrong, place);
+		return NULL;
+	}
+	/* One level more, because json-c counts the innermost value too. */
+	tokener = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
+	if (tokener == NULL) {
+		fail_set(fail, FAIL_INTERNAL, "out of memory");
+		return NULL;
+	}
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	object = parse(tokener, text, (int)len, fail);
+	json_tokener_free(tokener);
+	return ours(object);
+}
+
+void
+json_free(struct json *json)
+{
+	json_object_put(theirs(json));
+}
+
+struct json *
+json_member(const struct json *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex((const struct json_object *)object, key,
+	    &value);
+	return ours(value);
+}
+
+enum json_kind
+json_kind(const struct json *json)
+{
+	switch (type_of(json)) {
+	case json_type_boolean:
+		return JSON_BOOL;
+	case json_type_int:
+		return JSON_INT;
+	case json_type_double:
+		return JSON_DOUBLE;
+	case json_type_string:
+		return JSON_TEXT;
+	case json_type_array:
+		return JSON_ARRAY;
+	case json_type_object:
+		return JSON_OBJECT;
+	case json_type_null:
+	default:
+		return JSON_NONE;
+	}
+}
+
+/* The text of a string value; NULL when it has a NUL inside. */
+static const char *
+string_text(struct json *string)
+{
+	const char *text = json_object_get_string(theirs(string));
+	int len = json_object_get_string_len(theirs(string));
+
+	if (text == NULL || strlen(text) != (size_t)len)
+		return NULL;
+	return text;
+}
+
+const char *
+json_text(const struct json *object, const char *key)
+{
+	struct json *value = json_member(object, key);
+
+	if (json_kind(value) != JSON_TEXT)
+		return NULL;
+	return string_text(value);
+}
+
+static bool
+is_blank(const char *text)
+{
+	while (ascii_is_space(*text))
+		text++;
+	return *text == '\0';
+}
+
+/* The text of the string ${value} that the client sent as ${key}. */
+static const char *
+require_string(struct json *value, const char *key, struct fail *fail)
+{
+	const char *text = string_text(value);
+
+	if (text == NULL) {
+		fail_set(fail, FAIL_BAD_INPUT,
+		    "%s must not contain a NUL character", key);
+		return NULL;
+	}
+	if (is_blank(text)) {
+		fail_set(fail, FAIL_BAD_INPUT,
+		    "%s is required and cannot be empty", key);
+		return NULL;
+	}
+	return text;
+}
+
+/* The member ${key}, neither absent nor null. */
+static struct json *
+require_member(const struct json *object, const char *key, struct fail *fail)
+{
+	struct json *value = json_member(object, key);
+
+	if (value == NULL)
+		fail_set(fail, FAIL_BAD_INPUT,
+		    "%s is required and cannot be empty", key);
+	return value;
+}
+
+const char *
+json_require_text(const struct json *object, const char *key,
+    struct fail *fail)
+{
+	struct json *value = require_member(object, key, fail);
+
+	if (value == NULL)
+		return NULL;
+	if (json_kind(value) != JSON_TEXT) {
+		fail_set(fail, FAIL_BAD_INPUT, "%s must be a string", key);
+		return NULL;
+	}
+	return require_string(value, key, fail);
+}
+
+int
+json_require_text_or_int(const struct json *object, const char *key,
+    char *out, size_t size, struct fail *fail)
+{
+	struct json *value = require_member(object, key, fail);
+	const char *text;
+
+	if (value == NULL)
+		return -1;
+	if (json_kind(value) == JSON_INT)
+		text = json_object_get_string(theirs(value));
+	else if (json_kind(value) == JSON_TEXT)
+		text = require_string(value, key, fail);
+	else
+		return fail_set(fail, FAIL_BAD_INPUT,
+		    "%s must be a string or an integer", key);
+	if (text == NULL)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	if (strlen(text) >= size)
+		return fail_set(fail, FAIL_BAD_INPUT, "%s is too long", key);
+	memcpy(out, text, strlen(text) + 1);
+	return 0;
+}
+
+struct json *
+json_new_object(void)
+{
+	return ours(json_object_new_object());
+}
+
+struct json *
+json_new_array(void)
+{
+	return ours(json_object_new_array());
+}
+
+/* The signature is json-c's. */
+static int
+refuse_to_print(struct json_object *object, struct printbuf *out, int level,
+    int flags)
+{
+	(void)object;
+	(void)out;
+	(void)level;
+	(void)flags;
+	return -1;
+}
+
+/* A tree that lacks something must not leave the house: see json_print(). */
+static void
+mark_incomplete(struct json *json)
+{
+	if (json != NULL)
+		json_object_set_serializer(theirs(json), refuse_to_print, NULL,
+		    NULL);
+}
+
+void
+json_put(struct json *object, const char *key, struct json *value)
+{
+	if (value != NULL && json_kind(object) == JSON_OBJECT &&
+	    json_object_object_add(theirs(object), key, theirs(value)) == 0)
+		return;
+	json_free(value);
+	mark_incomplete(object);
+}
+
+void
+json_put_text(struct json *object, const char *key, const char *text)
+{
+	json_put(object, key, json_new_text(text));
+}
+
+void
+json_put_int(struct json *object, const char *key, int64_t value)
+{
+	json_put(object, key, ours(json_object_new_int64(value)));
+}
+
+void
+json_push(struct json *array, struct json *value)
+{
+	if (value != NULL && json_kind(array) == JSON_ARRAY &&
+	    json_object_array_add(theirs(array), theirs(value)) == 0)
+		return;
+	json_free(value);
+	mark_incomplete(array);
+}
+
+/* Bytes that are no UTF-8 become U+FFFD, or the output would not be JSON. */
+static void
+add_as_utf8(struct buf *out, const char *text, size_t len)
+{
+	while (len > 0) {
+		size_t size = json_scan_character(text, len);
+
+		if (size > 0)
+			buf_add(out, text, size);
+		else
+			buf_text(out, "\xef\xbf\xbd");
+		text += size > 0 ? size : 1;
+		len -= size > 0 ? size : 1;
+	}
+}
+
+struct json *
+json_new_text(const char *text)
+{
+	struct buf clean;
+	struct json_object *string = NULL;
+
+	if (text == NULL)
+		return NULL;
+	clean = (struct buf)BUF(INT_MAX - 1); /* json-c counts in int */
+	add_as_utf8(&clean, text, strlen(text));
+	if (!buf_failed(&clean))
+		string = json_object_new_string_len(buf_str(&clean),
+		    (int)clean.len);
+	buf_free(&clean);
+	return ours(string);
+}
+
+void
+json_remove(struct json *object, const char *key)
+{
+	if (json_kind(object) == JSON_OBJECT)
+		json_object_object_del(theirs(object), key);
+}
+
+struct json *
+json_at(const struct json *root, const char *path)
+{
+	struct json *value;
+	char key[KEY_SIZE];
+	size_t len = strcspn(path, ".");
+
+	if (len >= sizeof(key))
+		return NULL;
+	memcpy(key, path, len);
+	key[len] = '\0';
+	value = json_member(root, key);
+	if (path[len] == '\0' || value == NULL)
+		return value;
+	return json_at(value, path + len + 1);
+}
+
+void
+json_print(const struct json *json, struct buf *out)
+{
+	const char *text = NULL;
+	size_t len = 0;
+
+	if (json != NULL)
+		text = json_object_to_json_string_length(printable(json),
+		    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
+		    &len);
+	if (text == NULL)
+		out->failed = true;
+	else
+		buf_add(out, text, len);
+}
