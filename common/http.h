@@ -65,7 +65,10 @@ struct http_result {
  */
 struct http *http_new(struct loop *loop, struct fail *fail);
 
-/* Ends all transfers without calling their done(). NULL is fine. */
+/*
+ * Ends all transfers without calling their done(). Not to be called from a
+ * done(). NULL is fine.
+ */
 void http_free(struct http *http);
 
 /*

@@ -1,0 +1,736 @@
+/*
+ * libcurl asks for two things: sockets to be watched and one timer. Both come
+ * true as events of the loop, and only those (socket_ready(), timer_expired())
+ * reap finished transfers. Hence done() is never called from http_start(),
+ * which merely adds a transfer and lets libcurl ask for its timer.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include <curl/curl.h>
+
+#include "common/ascii.h"
+#include "common/buf.h"
+#include "common/fail.h"
+#include "common/http.h"
+#include "common/loop.h"
+#include "common/num.h"
+#include "common/secret.h"
+
+#define IDLE_CONNECTION_S 20     /* kept for reuse; a peer may drop it sooner */
+#define IDLE_CONNECTIONS_MAX 16
+#define TIMER_FAR_MS 3600000     /* see timer_wanted() */
+#define UPLOAD_BUFFER_SIZE 16384 /* bytes, libcurl's minimum */
+
+struct http {
+	struct loop *loop;
+	CURLM *multi;
+	struct loop_timer timer;
+	struct transfer *transfers;
+	struct socket *sockets;
+	bool unwatched; /* some transfer is; see socket_wanted() */
+	bool ca_bundle; /* libcurl was built with a CA file of its own */
+};
+
+struct transfer {
+	struct http *http;
+	struct transfer *next, *prev;
+	CURL *easy;
+	void (*done)(void *arg, const struct http_result *result);
+	void *arg;
+
+	struct curl_slist *headers; /* holds the Authorization value */
+	char *body;                 /* of the request */
+	size_t body_len;
+
+	struct buf answer;
+	size_t header_count;
+	bool sending;   /* from here on a byte of the request may have left */
+	bool too_large;
+	bool unwatched; /* its socket could not be watched */
+	char error[CURL_ERROR_SIZE];
+};
+
+struct socket {
+	struct loop_watch watch;
+	struct http *http;
+	struct socket *next, *prev;
+};
+
+/* Environment that would redirect our traffic or write down its keys. */
+static const char *const unwanted_env[] = { "SSLKEYLOGFILE", "http_proxy",
+	"HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+	"no_proxy", "NO_PROXY" };
+
+static const struct {
+	CURLoption option;
+	long value;
+} fixed_options[] = {
+	{ CURLOPT_NOSIGNAL, 1 },
+	{ CURLOPT_NETRC, CURL_NETRC_IGNORED },
+	{ CURLOPT_FOLLOWLOCATION, 0 },
+	{ CURLOPT_SSL_VERIFYPEER, 1 },
+	{ CURLOPT_SSL_VERIFYHOST, 2 },
+	{ CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
+	{ CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS },
+	{ CURLOPT_HTTP09_ALLOWED, 0 },
+	{ CURLOPT_HTTP_CONTENT_DECODING, 0 },
+	{ CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
+	{ CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_S },
+	{ CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_SIZE },
+	/* Do not wait for the resolver's thread when giving up. */
+	{ CURLOPT_QUICK_EXIT, 1 },
+};
+
+static const struct {
+	CURLoption option;
+	const char *value;
+} fixed_texts[] = {
+	{ CURLOPT_PROTOCOLS_STR, "https" },
+	/* Not followed anyway; libcurl 7.88 refuses an empty list. */
+	{ CURLOPT_REDIR_PROTOCOLS_STR, "https" },
+	{ CURLOPT_PROXY, "" },
+	{ CURLOPT_USERAGENT, "agora-agent/" VERSION },
+};
+
+static int
+set_long(CURL *easy, CURLoption option, long value)
+{
+	return curl_easy_setopt(easy, option, value) == CURLE_OK ? 0 : -1;
+}
+
+static int
+set_pointer(CURL *easy, CURLoption option, const void *value)
+{
+	return curl_easy_setopt(easy, option, value) == CURLE_OK ? 0 : -1;
+}
+
+static void
+transfer_link(struct http *http, struct transfer *transfer)
+{
+	transfer->next = http->transfers;
+	if (transfer->next != NULL)
+		transfer->next->prev = transfer;
+	http->transfers = transfer;
+}
+
+static void
+transfer_unlink(struct transfer *transfer)
+{
+	if (transfer->prev != NULL)
+		transfer->prev->next = transfer->next;
+	else
+		transfer->http->transfers = transfer->next;
+	if (transfer->next != NULL)
+		transfer->next->prev = transfer->prev;
+}
+
+/* The list holds a token; libcurl's own buffers are out of our reach. */
+static void
+headers_free(struct curl_slist *headers)
+{
+	struct curl_slist *header;
+
+	for (header = headers; header != NULL; header = header->next)
+		secret_wipe(header->data, strlen(header->data));
+	curl_slist_free_all(headers);
+}
+
+/* ${transfer} is not linked, and not added to the multi handle, any more. */
+static void
+transfer_free(struct transfer *transfer)
+{
+	if (transfer == NULL)
+		return;
+	curl_easy_cleanup(transfer->easy);
+	headers_free(transfer->headers);
+	secret_wipe(transfer->body, transfer->body_len);
+	free(transfer->body);
+	buf_free(&transfer->answer);
+	secret_wipe(transfer, sizeof(*transfer));
+	free(transfer);
+}
+
+/* Called by libcurl with a piece of the answer's body. */
+static size_t
+body_arrived(char *data, size_t size, size_t count, void *arg)
+{
+	struct transfer *transfer = arg;
+	size_t len = size * count;
+
+	if (len > HTTP_BODY_MAX - transfer->answer.len) {
+		transfer->too_large = true;
+		return 0;
+	}
+	buf_add(&transfer->answer, data, len);
+	return buf_failed(&transfer->answer) ? 0 : len;
+}
+
+/*
+ * Called by libcurl with each line of the head: status line, headers, the
+ * empty line; again for every interim answer and for trailers. All but one
+ * status line and the empty ones count, so that an endless row of "100
+ * Continue" ends too.
+ */
+static size_t
+header_arrived(char *data, size_t size, size_t count, void *arg)
+{
+	struct transfer *transfer = arg;
+	size_t len = size * count;
+
+	if (len > 2)
+		transfer->header_count++;
+	if (transfer->header_count > HTTP_HEADERS_MAX + 1 ||
+	    len > HTTP_HEADER_MAX) {
+		transfer->too_large = true;
+		return 0;
+	}
+	(void)data;
+	return len;
+}
+
+/* Called by libcurl when the connection stands, before the first byte. */
+static int
+about_to_send(void *arg, char *peer, char *local, int peer_port,
+    int local_port)
+{
+	struct transfer *transfer = arg;
+
+	(void)peer;
+	(void)local;
+	(void)peer_port;
+	(void)local_port;
+	transfer->sending = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+static bool
+is_untrusted(CURLcode code)
+{
+	/* BADFILE: our own list of authorities cannot be read. */
+	return code == CURLE_PEER_FAILED_VERIFICATION ||
+	    code == CURLE_SSL_CACERT_BADFILE ||
+	    code == CURLE_SSL_ISSUER_ERROR ||
+	    code == CURLE_SSL_INVALIDCERTSTATUS ||
+	    code == CURLE_SSL_PINNEDPUBKEYNOTMATCH;
+}
+
+/*
+ * Whether something was sent is known from about_to_send() alone: many codes
+ * (time-out, reset, no memory) occur before and after.
+ */
+static enum http_outcome
+outcome_of(const struct transfer *transfer, CURLcode code)
+{
+	if (transfer->too_large)
+		return HTTP_TOO_LARGE;
+	if (code == CURLE_OK)
+		return HTTP_ANSWERED;
+	if (transfer->sending)
+		return HTTP_BROKEN;
+	if (code == CURLE_OUT_OF_MEMORY)
+		return HTTP_NO_MEMORY;
+	return is_untrusted(code) ? HTTP_UNTRUSTED : HTTP_NOT_SENT;
+}
+
+/* The value of the final answer's header ${name}, or NULL. */
+static const char *
+header(const struct transfer *transfer, const char *name)
+{
+	struct curl_header *found;
+
+	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
+	    &found) != CURLHE_OK)
+		return NULL;
+	return found->value;
+}
+
+static bool
+is_request_id(const char *text, size_t size)
+{
+	size_t i;
+
+	for (i = 0; text[i] != '\0'; i++)
+		if (!ascii_is_alnum(text[i]) && strchr("._-", text[i]) == NULL)
+			return false;
+	return i > 0 && i < size;
+}
+
+static void
+read_request_id(const struct transfer *transfer, struct http_result *result)
+{
+	static const char *const names[] = { "Agora-Request-Id",
+		"X-Request-Id" };
+	const char *value;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		value = header(transfer, names[i]);
+		if (value == NULL ||
+		    !is_request_id(value, sizeof(result->request_id)))
+			continue;
+		memcpy(result->request_id, value, strlen(value) + 1);
+		return;
+	}
+}
+
+static void
+read_answer(struct transfer *transfer, struct http_result *result)
+{
+	const char *retry_after = header(transfer, "Retry-After");
+	const char *date = header(transfer, "Date");
+	long status = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	result->status = (int)status;
+	result->body = buf_str(&transfer->answer);
+	result->body_len = transfer->answer.len;
+	if (retry_after == NULL ||
+	    num_parse(retry_after, 0, INT64_MAX, &result->retry_after) == -1)
+		result->retry_after = -1;
+	if (date != NULL)
+		result->date = (int64_t)curl_getdate(date, NULL);
+	read_request_id(transfer, result);
+}
+
+/* Says why in the log's words, which name host and port at most. */
+static void
+describe(const struct transfer *transfer, CURLcode code,
+    struct http_result *result)
+{
+	const char *text = transfer->error;
+
+	if (transfer->too_large)
+		text = "the answer is larger than it may be";
+	else if (transfer->unwatched)
+		text = "the socket could not be watched";
+	else if (text[0] == '\0')
+		text = curl_easy_strerror(code);
+	snprintf(result->error, sizeof(result->error), "%.*s",
+	    (int)sizeof(result->error) - 1, text);
+}
+
+/* Takes the transfer out of everything, reports, and releases it. */
+static void
+transfer_end(struct transfer *transfer, CURLcode code)
+{
+	struct http_result result = { .retry_after = -1, .date = -1 };
+
+	curl_multi_remove_handle(transfer->http->multi, transfer->easy);
+	transfer_unlink(transfer);
+	result.outcome = outcome_of(transfer, code);
+	if (result.outcome == HTTP_ANSWERED)
+		read_answer(transfer, &result);
+	else
+		describe(transfer, code, &result);
+	transfer->done(transfer->arg, &result);
+	transfer_free(transfer);
+}
+
+/* The first transfer that waits for a socket nobody watches, or NULL. */
+static struct transfer *
+find_unwatched(const struct http *http)
+{
+	struct transfer *transfer;
+
+	for (transfer = http->transfers; transfer != NULL;
+	    transfer = transfer->next)
+		if (transfer->unwatched)
+			return transfer;
+	return NULL;
+}
+
+/* done() may start further transfers, so every step looks anew. */
+static void
+reap(struct http *http)
+{
+	struct transfer *transfer;
+	const CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(http->multi, &left)) != NULL) {
+		transfer = NULL;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
+		    &transfer);
+		if (message->msg == CURLMSG_DONE && transfer != NULL)
+			transfer_end(transfer, message->data.result);
+	}
+	if (!http->unwatched)
+		return;
+	http->unwatched = false;
+	while ((transfer = find_unwatched(http)) != NULL)
+		transfer_end(transfer, CURLE_OUT_OF_MEMORY);
+}
+
+static void
+act(struct http *http, curl_socket_t fd, int events)
+{
+	int running;
+
+	curl_multi_socket_action(http->multi, fd, events, &running);
+	reap(http);
+}
+
+static void
+socket_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct socket *sock = LOOP_OWNER(watch, struct socket, watch);
+	int bits = 0;
+
+	/* With 0 libcurl looks itself: an error or hang-up is data to it. */
+	if ((events & (EPOLLERR | EPOLLHUP)) == 0) {
+		if ((events & EPOLLIN) != 0)
+			bits |= CURL_CSELECT_IN;
+		if ((events & EPOLLOUT) != 0)
+			bits |= CURL_CSELECT_OUT;
+	}
+	act(sock->http, watch->fd, bits);
+}
+
+static void
+timer_expired(struct loop_timer *timer)
+{
+	struct http *http = LOOP_OWNER(timer, struct http, timer);
+
+	loop_timer_set(http->loop, timer, TIMER_FAR_MS);
+	act(http, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/*
+ * Called by libcurl to arm (${ms} >= 0) or disarm its timer. The timer always
+ * stays armed, if need be for a time far away: moving it needs no memory, so
+ * libcurl's clock cannot be lost when memory runs out.
+ */
+static int
+timer_wanted(CURLM *multi, long ms, void *arg)
+{
+	struct http *http = arg;
+
+	(void)multi;
+	return loop_timer_set(http->loop, &http->timer,
+	    ms < 0 ? TIMER_FAR_MS : ms);
+}
+
+static void
+socket_free(struct socket *sock)
+{
+	struct http *http = sock->http;
+
+	if (sock->prev != NULL)
+		sock->prev->next = sock->next;
+	else
+		http->sockets = sock->next;
+	if (sock->next != NULL)
+		sock->next->prev = sock->prev;
+	loop_unwatch(http->loop, &sock->watch);
+	free(sock);
+}
+
+static struct socket *
+socket_new(struct http *http, curl_socket_t fd)
+{
+	struct socket *sock = calloc(1, sizeof(*sock));
+
+	if (sock == NULL)
+		return NULL;
+	sock->http = http;
+	sock->watch.fd = fd;
+	sock->watch.ready = socket_ready;
+	sock->next = http->sockets;
+	if (sock->next != NULL)
+		sock->next->prev = sock;
+	http->sockets = sock;
+	return sock;
+}
+
+static int
+socket_watch(struct http *http, curl_socket_t fd, int what,
+    struct socket *sock)
+{
+	uint32_t events = 0;
+
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= EPOLLIN;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= EPOLLOUT;
+	if (sock == NULL) {
+		sock = socket_new(http, fd);
+		if (sock == NULL)
+			return -1;
+		curl_multi_assign(http->multi, fd, sock);
+	}
+	return loop_watch(http->loop, &sock->watch, events);
+}
+
+/*
+ * Called by libcurl to watch a socket or to forget it. Returning an error
+ * from here would end all transfers of the process; the one that cannot be
+ * watched is marked instead, and ended in the next round.
+ */
+static int
+socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+	struct http *http = arg;
+	struct socket *sock = known;
+	struct transfer *transfer = NULL;
+
+	if (what == CURL_POLL_REMOVE) {
+		if (sock != NULL)
+			socket_free(sock);
+		return 0;
+	}
+	if (socket_watch(http, fd, what, sock) == 0)
+		return 0;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+	if (transfer != NULL) {
+		transfer->unwatched = true;
+		http->unwatched = true;
+	}
+	return loop_timer_set(http->loop, &http->timer, 0);
+}
+
+static int
+multi_setup(struct http *http)
+{
+	CURLM *multi = http->multi;
+
+	if (curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_wanted) ||
+	    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, http) ||
+	    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_wanted) ||
+	    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http) ||
+	    curl_multi_setopt(multi, CURLMOPT_PIPELINING,
+	    (long)CURLPIPE_MULTIPLEX) ||
+	    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+	    (long)IDLE_CONNECTIONS_MAX))
+		return -1;
+	return 0;
+}
+
+/*
+ * libcurl's time-outs do not reach into the C library's resolver, whose own
+ * defaults are longer than a whole request may take; and it follows the
+ * environment where we were told the way already.
+ */
+static void
+tame_environment(void)
+{
+	size_t i;
+
+	setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
+	for (i = 0; i < sizeof(unwanted_env) / sizeof(unwanted_env[0]); i++)
+		unsetenv(unwanted_env[i]);
+}
+
+struct http *
+http_new(struct loop *loop, struct fail *fail)
+{
+	struct http *http = calloc(1, sizeof(*http));
+
+	tame_environment();
+	if (http == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		free(http);
+		fail_set(fail, FAIL_INTERNAL, "The HTTPS client cannot start");
+		return NULL;
+	}
+	http->loop = loop;
+	http->timer.expired = timer_expired;
+	http->ca_bundle = curl_version_info(CURLVERSION_NOW)->cainfo != NULL;
+	http->multi = curl_multi_init();
+	if (http->multi == NULL || multi_setup(http) == -1 ||
+	    loop_timer_set(loop, &http->timer, TIMER_FAR_MS) == -1) {
+		http_free(http);
+		fail_set(fail, FAIL_INTERNAL, "The HTTPS client cannot start");
+		return NULL;
+	}
+	return http;
+}
+
+void
+http_free(struct http *http)
+{
+	struct transfer *transfer;
+
+	if (http == NULL)
+		return;
+	while ((transfer = http->transfers) != NULL) {
+		curl_multi_remove_handle(http->multi, transfer->easy);
+		transfer_unlink(transfer);
+		transfer_free(transfer);
+	}
+	curl_multi_cleanup(http->multi);
+	while (http->sockets != NULL)
+		socket_free(http->sockets);
+	loop_timer_clear(http->loop, &http->timer);
+	curl_global_cleanup();
+	free(http);
+}
+
+/* Adds "${name}: ${value}", or "${name}:", which removes libcurl's own. */
+static int
+add_header(struct transfer *transfer, const char *name, const char *value)
+{
+	struct buf line = BUF(HTTP_HEADER_MAX);
+	struct curl_slist *list = NULL;
+
+	buf_text(&line, name);
+	buf_text(&line, value == NULL ? ":" : ": ");
+	buf_text(&line, value == NULL ? "" : value);
+	if (!buf_failed(&line))
+		list = curl_slist_append(transfer->headers, buf_str(&line));
+	buf_free(&line);
+	if (list == NULL)
+		return -1;
+	transfer->headers = list;
+	return 0;
+}
+
+static int
+set_headers(struct transfer *transfer, const struct http_request *request)
+{
+	if (add_header(transfer, "Expect", NULL) == -1 ||
+	    add_header(transfer, "Content-Type", request->content_type) == -1)
+		return -1;
+	if (request->authorization != NULL &&
+	    add_header(transfer, "Authorization",
+	    request->authorization) == -1)
+		return -1;
+	return set_pointer(transfer->easy, CURLOPT_HTTPHEADER,
+	    transfer->headers);
+}
+
+/* libcurl keeps a pointer to our copy, which transfer_free() wipes. */
+static int
+set_body(struct transfer *transfer, const struct http_request *request)
+{
+	size_t len = request->body == NULL ? 0 : request->body_len;
+
+	if (strcmp(request->method, "GET") == 0)
+		return set_long(transfer->easy, CURLOPT_HTTPGET, 1);
+	if (strcmp(request->method, "POST") != 0)
+		return -1;
+	transfer->body = calloc(1, len + 1);
+	if (transfer->body == NULL)
+		return -1;
+	if (len > 0)
+		memcpy(transfer->body, request->body, len);
+	transfer->body_len = len;
+	if (curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+	    (curl_off_t)len) != CURLE_OK)
+		return -1;
+	return set_pointer(transfer->easy, CURLOPT_POSTFIELDS, transfer->body);
+}
+
+static int
+set_callbacks(struct transfer *transfer)
+{
+	CURL *easy = transfer->easy;
+
+	if (curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_arrived) ||
+	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer) ||
+	    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, header_arrived) ||
+	    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer) ||
+	    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, about_to_send) ||
+	    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer) ||
+	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error) ||
+	    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer))
+		return -1;
+	return 0;
+}
+
+static int
+set_fixed(CURL *easy)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(fixed_options) / sizeof(fixed_options[0]); i++)
+		if (set_long(easy, fixed_options[i].option,
+		    fixed_options[i].value) == -1)
+			return -1;
+	for (i = 0; i < sizeof(fixed_texts) / sizeof(fixed_texts[0]); i++)
+		if (set_pointer(easy, fixed_texts[i].option,
+		    fixed_texts[i].value) == -1)
+			return -1;
+	return 0;
+}
+
+/*
+ * libcurl parses the list of authorities once and keeps it, but only when
+ * there is a file of them and no folder.
+ */
+static int
+set_authorities(struct transfer *transfer, const char *ca_file)
+{
+	bool own = ca_file != NULL && ca_file[0] != '\0';
+
+	if (own && set_pointer(transfer->easy, CURLOPT_CAINFO, ca_file) == -1)
+		return -1;
+	if (own || transfer->http->ca_bundle)
+		return set_pointer(transfer->easy, CURLOPT_CAPATH, NULL);
+	return 0;
+}
+
+/*
+ * A fresh connection is neither taken from the pool nor put there; otherwise
+ * wait for one that will carry several requests at once.
+ */
+static int
+set_connection(struct transfer *transfer, const struct http_request *request)
+{
+	CURL *easy = transfer->easy;
+	/* To libcurl 0 is no limit at all. */
+	int64_t total = request->timeout_ms > 0 ? request->timeout_ms : 1;
+	long connect = total < HTTP_CONNECT_MS ? (long)total : HTTP_CONNECT_MS;
+
+	if (set_long(easy, CURLOPT_TIMEOUT_MS, (long)total) == -1 ||
+	    set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, connect) == -1 ||
+	    set_long(easy, CURLOPT_FRESH_CONNECT, request->fresh) == -1 ||
+	    set_long(easy, CURLOPT_FORBID_REUSE, request->fresh) == -1 ||
+	    set_long(easy, CURLOPT_PIPEWAIT, !request->fresh) == -1)
+		return -1;
+	return 0;
+}
+
+static struct transfer *
+transfer_new(struct http *http, const struct http_request *request)
+{
+	struct transfer *transfer = calloc(1, sizeof(*transfer));
+
+	if (transfer == NULL)
+		return NULL;
+	transfer->http = http;
+	transfer->answer.max = HTTP_BODY_MAX;
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL || set_fixed(transfer->easy) == -1 ||
+	    set_callbacks(transfer) == -1 ||
+	    set_pointer(transfer->easy, CURLOPT_URL, request->url) == -1 ||
+	    set_headers(transfer, request) == -1 ||
+	    set_body(transfer, request) == -1 ||
+	    set_authorities(transfer, request->ca_file) == -1 ||
+	    set_connection(transfer, request) == -1) {
+		transfer_free(transfer);
+		return NULL;
+	}
+	return transfer;
+}
+
+int
+http_start(struct http *http, const struct http_request *request,
+    void (*done)(void *arg, const struct http_result *result), void *arg,
+    struct fail *fail)
+{
+	struct transfer *transfer = transfer_new(http, request);
+
+	if (transfer == NULL)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	transfer->done = done;
+	transfer->arg = arg;
+	if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK) {
+		curl_multi_remove_handle(http->multi, transfer->easy);
+		transfer_free(transfer);
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	}
+	transfer_link(http, transfer);
+	return 0;
+}
