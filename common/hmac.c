@@ -1,0 +1,61 @@
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include "common/hmac.h"
+#include "common/secret.h"
+
+/*
+ * One context for the life of the process: fetching "HMAC" and "SHA256" walks
+ * the providers under a lock and costs more than the MAC of a token. It holds
+ * a copy of the last key; the certificate that all keys come from is in this
+ * process's memory anyway.
+ * XXX not for two threads at once; a process has one.
+ */
+static EVP_MAC_CTX *context;
+
+static EVP_MAC_CTX *
+new_context(void)
+{
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = {
+	    OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+	    OSSL_PARAM_construct_end(),
+	};
+	EVP_MAC_CTX *fresh = NULL;
+	EVP_MAC *mac;
+
+	mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	if (mac == NULL)
+		return NULL;
+	fresh = EVP_MAC_CTX_new(mac);
+	EVP_MAC_free(mac); /* the context keeps its own reference */
+	if (fresh != NULL && EVP_MAC_CTX_set_params(fresh, params) != 1) {
+		EVP_MAC_CTX_free(fresh);
+		return NULL;
+	}
+	return fresh;
+}
+
+int
+hmac_sha256(const void *key, size_t key_len, const void *msg, size_t len,
+    uint8_t mac[static HMAC_SIZE])
+{
+	size_t mac_len = 0;
+
+	if (context == NULL)
+		context = new_context();
+
+	/* A NULL key would mean "the key of the last call". */
+	if (context != NULL &&
+	    EVP_MAC_init(context, key_len > 0 ? key : "", key_len, NULL) == 1 &&
+	    EVP_MAC_update(context, msg, len) == 1 &&
+	    EVP_MAC_final(context, mac, &mac_len, HMAC_SIZE) == 1 &&
+	    mac_len == HMAC_SIZE)
+		return 0;
+
+	EVP_MAC_CTX_free(context);
+	context = NULL;
+	secret_wipe(mac, HMAC_SIZE);
+	return -1;
+}
