@@ -5,11 +5,14 @@
 #ifndef COMMON_DOTENV_H
 #define COMMON_DOTENV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct fail;
 
-#define DOTENV_FILE_MAX (64 * 1024) /* bytes of a file */
+#define DOTENV_FILE_MAX (64 * 1024)     /* bytes of a file */
+#define DOTENV_NAMES_MAX 1024           /* different names in a file */
+#define DOTENV_VALUES_MAX (1024 * 1024) /* bytes of all values, replaced */
 
 /* One name and its value; a name without "=" has value NULL. */
 struct dotenv_entry {
@@ -26,12 +29,15 @@ struct dotenv {
 /*
  * Reads ${len} bytes of ${text} into ${env}. Of several lines with one name
  * the last counts. Lines that do not parse are skipped, as python-dotenv
- * does; the first one's number is left in ${env}->bad_line.
+ * does; the first one's number is left in ${env}->bad_line. CR LF and CR end
+ * a line as LF does, also inside quotes.
  * ${NAME} is looked up as python-dotenv's load_dotenv(override=False) does:
- * ${outer}(arg, name) first (it returns NULL for unset), then the names above
- * it in the file; ${NAME:-text} gives text when neither has it; else empty.
- * Returns 0, or -1 with ${fail} set (out of memory, a NUL byte, too long) and
- * ${env} empty.
+ * ${outer}(arg, name) first (it returns NULL for unset; ${outer} may be
+ * NULL), then the lines above in the file, the nearest one first. A name
+ * without "=" counts as found and empty. ${NAME:-text} gives text when
+ * neither has the name, also not empty; ${NAME} then gives nothing.
+ * Returns 0, or -1 with ${fail} set (out of memory, not UTF-8, a NUL byte,
+ * more than one of the limits above) and ${env} empty.
  */
 int dotenv_parse(struct dotenv *env, const char *text, size_t len,
     const char *(*outer)(void *arg, const char *name), void *arg,
@@ -39,6 +45,9 @@ int dotenv_parse(struct dotenv *env, const char *text, size_t len,
 
 /* The value of ${name}, borrowed; NULL when absent or without value. */
 const char *dotenv_get(const struct dotenv *env, const char *name);
+
+/* Answers whether ${len} bytes of ${text} are UTF-8 (RFC 3629). */
+bool dotenv_is_utf8(const char *text, size_t len);
 
 /* Wipes and releases; leaves an empty one. NULL is fine. */
 void dotenv_free(struct dotenv *env);
