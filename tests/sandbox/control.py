@@ -1,0 +1,103 @@
+"""The control API under /_sandbox/: what tests ask and command.
+
+It needs no token: the sandbox listens on the loopback only.
+"""
+
+import json
+
+import wire
+from faults import BadFault
+from ledger import ALIVE, STATES
+
+
+class BadControl(ValueError):
+    """A control call that means nothing."""
+
+
+class Control:
+    """The control calls on one sandbox."""
+
+    def __init__(self, agora, new_certificate):
+        """${new_certificate} takes a kind and puts that certificate in
+        use for connections to come."""
+        self.agora = agora
+        self.new_certificate = new_certificate
+        self.calls = {
+            ("GET", "health"): self._health,
+            ("GET", "ledger"): self._ledger,
+            ("GET", "agents"): self._agents,
+            ("POST", "agents"): self._set_agent,
+            ("POST", "faults"): self._faults,
+            ("POST", "certificate"): self._certificate,
+            ("POST", "reset"): self._reset,
+        }
+
+    def answer(self, request):
+        """The response to a request below /_sandbox/."""
+        name = request.segments[1] if len(request.segments) == 2 else ""
+        call = self.calls.get((request.method, name))
+        if call is None:
+            return wire.json_response(404, {"detail": "no such control call"})
+        try:
+            return wire.json_response(200, call(request))
+        except (BadControl, BadFault) as error:
+            return wire.json_response(400, {"detail": str(error)})
+
+    def _health(self, request):
+        return {"status": "ok", "app_id": self.agora.app_id,
+                "connections": request.connection,
+                "requests": self.agora.ledger.count}
+
+    def _ledger(self, request):
+        return self.agora.ledger.shown(request.query.get("channel"))
+
+    def _agents(self, request):
+        state = request.query.get("state")
+        channel = request.query.get("channel")
+        wanted = {None: STATES, "running": ALIVE}.get(state, (state,))
+        return {"agents": [
+            agent.shown() for agent in self.agora.agents.all()
+            if agent.status in wanted and channel in (None, agent.channel)]}
+
+    def _set_agent(self, request):
+        """Puts an agent into another state or time of start."""
+        wanted = _object(request)
+        agent = self.agora.agents.find(wanted.get("agent_id"))
+        if agent is None:
+            raise BadControl("no such agent")
+        if wanted.get("status", "RUNNING") not in STATES:
+            raise BadControl(f"status is none of {STATES}")
+        if wanted.get("status", "RUNNING") not in ALIVE:
+            if agent.status in ALIVE:
+                self.agora.agents.stop(agent)
+        agent.status = wanted.get("status", agent.status)
+        agent.start_ts = int(wanted.get("start_ts", agent.start_ts))
+        return agent.shown()
+
+    def _faults(self, request):
+        return {"faults": self.agora.faults.add(_json(request))}
+
+    def _certificate(self, request):
+        try:
+            self.new_certificate(_object(request).get("kind", "good"))
+        except ValueError as error:
+            raise BadControl(str(error)) from error
+        return {}
+
+    def _reset(self, _request):
+        self.agora.reset()
+        return {}
+
+
+def _json(request):
+    try:
+        return json.loads(request.body)
+    except ValueError as error:
+        raise BadControl(f"body is not JSON: {error}") from error
+
+
+def _object(request):
+    value = _json(request)
+    if not isinstance(value, dict):
+        raise BadControl("body is not an object")
+    return value
