@@ -1,0 +1,132 @@
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/num.h"
+#include "fcgi/cgi.h"
+#include "fcgi/endpoint.h"
+#include "fcgi/exchange.h"
+#include "fcgi/record.h"
+#include "fcgi/service.h"
+
+#define SILENCE_MS 5000           /* between two bytes of the body */
+#define DISCARD_MAX (1024 * 1024) /* bytes of a body that is refused */
+
+struct cgi {
+	struct exchange exchange;
+	bool answered;
+	int status;
+};
+
+/*
+ * Reads up to ${size} bytes of standard input.
+ * Returns how many there were before its end, or -1.
+ */
+static ssize_t
+read_input(char *bytes, size_t size)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	size_t used = 0;
+	ssize_t got;
+
+	while (used < size) {
+		if (poll(&input, 1, SILENCE_MS) <= 0)
+			return -1;
+		got = read(STDIN_FILENO, bytes + used, size - used);
+		if (got == -1 && errno == EINTR)
+			continue;
+		if (got == -1)
+			return -1;
+		if (got == 0)
+			break;
+		used += (size_t)got;
+	}
+	return (ssize_t)used;
+}
+
+/* A web server that is still writing would report a broken pipe. */
+static void
+discard_input(void)
+{
+	char scrap[8192];
+	size_t total = 0;
+	ssize_t got;
+
+	while (total < DISCARD_MAX &&
+	    (got = read_input(scrap, sizeof(scrap))) > 0)
+		total += (size_t)got;
+}
+
+/*
+ * Without CONTENT_LENGTH there is no body (RFC 3875 4.1.2), but Apache leaves
+ * it out for a chunked POST, whose body ends with standard input.
+ */
+static void
+read_body(struct exchange_body *body, const char *declared, bool post)
+{
+	static char bytes[RECORD_BODY_MAX + 1];
+	size_t want = RECORD_BODY_MAX + 1;
+	int64_t length = 0;
+	ssize_t got;
+
+	body->data = bytes;
+	if (declared != NULL && num_parse(declared, 0, INT64_MAX, &length) == -1)
+		return; /* exchange_run() says so */
+	if (declared != NULL && (uint64_t)length < want)
+		want = (size_t)length;
+	if (declared == NULL && !post)
+		return;
+	got = read_input(bytes, want);
+	body->broken = got == -1;
+	body->too_large = got > RECORD_BODY_MAX;
+	body->len = got > 0 && !body->too_large ? (size_t)got : 0;
+	bytes[body->len] = '\0';
+	if (body->too_large)
+		discard_input();
+}
+
+static void
+cgi_send(struct exchange *exchange, const char *answer, size_t len)
+{
+	struct cgi *cgi = LOOP_OWNER(exchange, struct cgi, exchange);
+	ssize_t put;
+
+	cgi->answered = true;
+	while (len > 0) {
+		put = write(STDOUT_FILENO, answer, len);
+		if (put == -1 && errno == EINTR)
+			continue;
+		if (put == -1) {
+			log_info("cgi: the web server left before the answer");
+			cgi->status = 1;
+			break;
+		}
+		answer += put;
+		len -= (size_t)put;
+	}
+	loop_stop(exchange->service->loop);
+}
+
+int
+cgi_serve(struct service *service, char **environment)
+{
+	struct cgi cgi = { .exchange.service = service,
+		.exchange.send = cgi_send };
+	struct exchange_body body = { .data = "" };
+	bool post = strcmp(service->endpoint->method, "POST") == 0;
+
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return 1;
+	read_body(&body, exchange_param(environment, "CONTENT_LENGTH"), post);
+	exchange_run(&cgi.exchange, environment, &body);
+	if (!cgi.answered && loop_run(service->loop) == -1) {
+		log_error("cgi: %s", strerror(errno));
+		return 1;
+	}
+	return cgi.status;
+}

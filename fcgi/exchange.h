@@ -1,0 +1,96 @@
+/*
+ * One request and its answer, whatever it came over.
+ */
+#ifndef FCGI_EXCHANGE_H
+#define FCGI_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct endpoint;
+struct fail;
+struct json;
+struct service;
+struct settings;
+
+#define EXCHANGE_ID_SIZE 65     /* bytes, with the NUL */
+#define EXCHANGE_RANDOM_SIZE 32 /* random bytes that come with a request */
+
+struct request {
+	const char *method;
+	const char *query; /* "" if there is none */
+	const char *body;  /* NUL at body[body_len]; until serve() returns */
+	size_t body_len;
+	char id[EXCHANGE_ID_SIZE]; /* the web server's, or a random one */
+	int64_t now;               /* seconds since 1970, when it had arrived */
+	uint8_t random[EXCHANGE_RANDOM_SIZE];
+};
+
+struct exchange {
+	struct service *service;
+	struct request request;
+	int64_t started; /* monotonic ms */
+
+	/*
+	 * The transport's: sends the ${len} bytes of a CGI answer (header
+	 * fields, empty line, body) and ends the exchange, which must not be
+	 * touched afterwards.
+	 */
+	void (*send)(struct exchange *exchange, const char *answer, size_t len);
+};
+
+/* What a transport found out about a request's body. */
+struct exchange_body {
+	const char *data; /* NUL at data[len] */
+	size_t len;
+	bool too_large;   /* over the limit; data is not there */
+	bool broken;      /* the connection ended inside it */
+};
+
+/*
+ * Runs a request: ${params} are CGI variables, "NAME=value", NULL at the end.
+ * Checks method, size, content length and type, hands the request to the
+ * endpoint, and writes its line of log when it was answered.
+ * The caller has set service and send.
+ */
+void exchange_run(struct exchange *exchange, char **params,
+    const struct exchange_body *body);
+
+/*
+ * The settings for this request, or NULL with ${fail} set to FAIL_CONFIG when
+ * they are not usable. Valid until serve() returns.
+ */
+const struct settings *exchange_settings(const struct exchange *exchange,
+    struct fail *fail);
+
+/*
+ * The request's body as a JSON object, which the caller frees, or NULL with
+ * ${fail} set to FAIL_BAD_INPUT. Only while serve() runs.
+ */
+struct json *exchange_json(const struct exchange *exchange, struct fail *fail);
+
+/* Answers 200 {"code":0,"msg":"success"}. The exchange is over. */
+void exchange_succeed(struct exchange *exchange);
+
+/*
+ * The same with "data"; takes ${data}. NULL, or a tree that is incomplete for
+ * want of memory, is answered with 500. The exchange is over.
+ */
+void exchange_succeed_with(struct exchange *exchange, struct json *data);
+
+/* Answers with the status that belongs to ${fail}. The exchange is over. */
+void exchange_fail(struct exchange *exchange, const struct fail *fail);
+
+/*
+ * Appends an error answer without an exchange, for a transport that refuses a
+ * request before it is one.
+ */
+void exchange_format_fail(const struct fail *fail, const char *id,
+    struct buf *out);
+
+/* The CGI variable ${name} out of ${params}, borrowed, or NULL. */
+const char *exchange_param(char **params, const char *name);
+
+#endif

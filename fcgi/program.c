@@ -1,0 +1,204 @@
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/fail.h"
+#include "common/log.h"
+#include "common/num.h"
+#include "common/settings.h"
+#include "fcgi/cgi.h"
+#include "fcgi/endpoint.h"
+#include "fcgi/exchange.h"
+#include "fcgi/listen.h"
+#include "fcgi/program.h"
+#include "fcgi/responder.h"
+#include "fcgi/service.h"
+#include "fcgi/workers.h"
+
+extern char **environ;
+
+#define EXIT_USAGE 2
+
+enum action { SERVE, HELP, SHOW_VERSION, CHECK, MISUSE };
+
+struct options {
+	enum action action;
+	const char *listen; /* or NULL */
+	int workers;        /* 0: serve in this process */
+};
+
+static void
+print_usage(const struct endpoint *endpoint, FILE *out)
+{
+	fprintf(out,
+	    "usage: %s.fcgi --listen PATH [--workers N]\n"
+	    "       %s.fcgi --check | --version | --help\n"
+	    "\n"
+	    "%s: %s.\n"
+	    "Run by a web server as FastCGI or CGI program it needs no "
+	    "options.\n"
+	    "\n"
+	    "  --listen PATH  serve FastCGI on a unix socket (mode 0660)\n"
+	    "  --workers N    with N processes (1 to %d); SIGHUP restarts them\n"
+	    "                 one by one, without losing a request\n"
+	    "  --check        say which settings are used and whether they "
+	    "are right\n"
+	    "  --version      print the version\n"
+	    "  --help         print this\n",
+	    endpoint->name, endpoint->name, endpoint->name, endpoint->summary,
+	    WORKERS_MAX);
+}
+
+static void
+parse_options(int argc, char *argv[], struct options *options)
+{
+	static const struct option known[] = {
+		{ "listen", required_argument, NULL, 'l' },
+		{ "workers", required_argument, NULL, 'w' },
+		{ "check", no_argument, NULL, 'c' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int64_t number;
+	int option;
+
+	*options = (struct options) { .action = SERVE };
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		if (option == 'l') {
+			options->listen = optarg;
+		} else if (option == 'w') {
+			if (num_parse(optarg, 1, WORKERS_MAX, &number) == -1) {
+				fprintf(stderr,
+				    "--workers takes a number from 1 to %d\n",
+				    WORKERS_MAX);
+				options->action = MISUSE;
+				return;
+			}
+			options->workers = (int)number;
+		} else {
+			options->action = option == 'c' ? CHECK :
+			    option == 'v'		? SHOW_VERSION :
+			    option == 'h'		? HELP :
+							  MISUSE;
+			return;
+		}
+	}
+	if (optind < argc)
+		options->action = MISUSE;
+}
+
+static int
+check(const struct endpoint *endpoint)
+{
+	struct settings_source *source = settings_source_new("/proc/self/exe");
+	struct settings *settings;
+	int status;
+
+	if (source == NULL)
+		return 1;
+	printf("%s %s\n", endpoint->name, VERSION);
+	status = settings_check(source, stdout);
+	if (status == 0 && endpoint->check != NULL) {
+		settings = settings_load(source);
+		status = settings == NULL || endpoint->check(settings, stdout);
+		settings_free(settings);
+	}
+	settings_source_free(source);
+	return status;
+}
+
+/* Every connection and every call to Agora takes a descriptor. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* Serves in this process: on ${listener}, or one CGI request if NULL. */
+static int
+serve(const struct endpoint *endpoint, struct listener *listener)
+{
+	struct service service = { 0 };
+	struct fail fail = { 0 };
+	int status = 1;
+
+	if (service_open(&service, endpoint, &fail) == -1)
+		log_error("%s: %s", endpoint->name, fail.text);
+	else if (listener == NULL)
+		status = cgi_serve(&service, environ);
+	else
+		status = responder_serve(&service, listener);
+	service_close(&service);
+	return status;
+}
+
+static int
+serve_socket(const struct endpoint *endpoint, const struct options *options,
+    struct listener *listener)
+{
+	struct fail fail = { 0 };
+
+	raise_descriptor_limit();
+	if (listener->fd == -1 &&
+	    listener_make(listener, options->listen, &fail) == -1) {
+		log_error("%s", fail.text);
+		return 1;
+	}
+	if (listener_check(listener, environ, &fail) == -1) {
+		log_error("%s", fail.text);
+		return fail.kind == FAIL_CONFIG ? EXIT_USAGE : 1;
+	}
+	if (options->workers > 0)
+		return workers_run(listener, options->workers);
+	return serve(endpoint, listener);
+}
+
+/*
+ * A CGI program's argv comes from the query string: "?--check" must not be an
+ * option. (RFC 3875 4.4; the PHP-CGI hole of 2012.)
+ */
+static bool
+is_cgi(void)
+{
+	return exchange_param(environ, "GATEWAY_INTERFACE") != NULL ||
+	    exchange_param(environ, "REQUEST_METHOD") != NULL;
+}
+
+int
+program_main(int argc, char *argv[], const struct endpoint *endpoint)
+{
+	struct listener listener;
+	struct options options = { .action = SERVE };
+	bool inherited = listener_inherited(&listener, environ);
+
+	if (!inherited && is_cgi())
+		return serve(endpoint, NULL);
+	parse_options(argc, argv, &options);
+	switch (options.action) {
+	case HELP:
+		print_usage(endpoint, stdout);
+		return 0;
+	case SHOW_VERSION:
+		printf("agora-agent %s %s\n", endpoint->name, VERSION);
+		return 0;
+	case CHECK:
+		return check(endpoint);
+	case SERVE:
+		if (inherited || options.listen != NULL)
+			return serve_socket(endpoint, &options, &listener);
+		break;
+	case MISUSE:
+		break;
+	}
+	print_usage(endpoint, stderr);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,54 @@
+/*
+ * FastCGI records, seen from outside: is a whole request there yet, and is it
+ * one that libfcgi can be trusted with? (FastCGI specification, 3 and 5.)
+ *
+ * libfcgi reads with blocking calls, believes declared lengths and overflows
+ * its stack on crowded management records; it is only given bytes that have
+ * all arrived and passed this check.
+ */
+#ifndef FCGI_RECORD_H
+#define FCGI_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_HEAD_MAX (64 * 1024) /* bytes of PARAMS */
+#define RECORD_BODY_MAX (16 * 1024) /* bytes of STDIN */
+
+/* Bytes to look at: head, body, and room for their record headers. */
+#define RECORD_REQUEST_MAX (RECORD_HEAD_MAX + RECORD_BODY_MAX + 16 * 1024)
+
+enum record_verdict {
+	RECORD_MORE,       /* fine so far, not all here */
+	RECORD_WHOLE,      /* one request, complete */
+	RECORD_BODY_LARGE, /* PARAMS complete, STDIN passes RECORD_BODY_MAX */
+	RECORD_HEAD_LARGE, /* PARAMS pass RECORD_HEAD_MAX */
+	RECORD_BAD,        /* not a request to a responder, or aborted */
+};
+
+struct record_request {
+	uint16_t id;
+	size_t len; /* with RECORD_WHOLE: bytes of the request */
+};
+
+/*
+ * Looks at the ${len} bytes that have arrived on a connection. Of a request
+ * that does not fit RECORD_REQUEST_MAX because it is cut into many small
+ * records, the part that grew too large decides the verdict.
+ * ${request}->id is set whenever the verdict is neither MORE nor BAD.
+ */
+enum record_verdict record_check(const uint8_t *bytes, size_t len,
+    struct record_request *request);
+
+#define RECORD_ANSWER_MAX 1024 /* bytes of an answer made by hand */
+
+/*
+ * Frames ${text} (at most RECORD_ANSWER_MAX bytes) as the whole answer to the
+ * request ${id}: STDOUT, its end, END_REQUEST. For requests that libfcgi never
+ * sees. Returns the number of bytes written to ${out}.
+ */
+size_t record_answer(uint16_t id, const char *text, size_t len,
+    uint8_t out[static RECORD_ANSWER_MAX + 40]);
+
+#endif

@@ -1,0 +1,69 @@
+#include <stddef.h>
+
+#include "common/fail.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/settings.h"
+#include "common/sys.h"
+#include "fcgi/endpoint.h"
+#include "fcgi/service.h"
+
+#define SETTINGS_CHECK_MS 1000
+
+int
+service_open(struct service *service, const struct endpoint *endpoint,
+    struct fail *fail)
+{
+	service->endpoint = endpoint;
+	service->loop = loop_new();
+	service->source = settings_source_new("/proc/self/exe");
+	if (service->loop == NULL || service->source == NULL)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	service_reload(service);
+	if (service->settings == NULL)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	if (endpoint->open != NULL) {
+		service->http = endpoint->open(service->loop, fail);
+		if (service->http == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+void
+service_reload(struct service *service)
+{
+	struct settings *fresh = settings_load(service->source);
+
+	service->settings_checked = sys_monotonic_ms();
+	if (fresh == NULL) {
+		log_error("settings: out of memory, keeping the old ones");
+		return;
+	}
+	settings_free(service->settings);
+	service->settings = fresh;
+	log_set_level(fresh->log_level);
+}
+
+void
+service_refresh(struct service *service)
+{
+	int64_t now = sys_monotonic_ms();
+
+	if (now - service->settings_checked < SETTINGS_CHECK_MS)
+		return;
+	service->settings_checked = now;
+	if (settings_changed(service->source))
+		service_reload(service);
+}
+
+void
+service_close(struct service *service)
+{
+	if (service->endpoint != NULL && service->endpoint->close != NULL)
+		service->endpoint->close(service->http);
+	settings_free(service->settings);
+	settings_source_free(service->source);
+	loop_free(service->loop);
+	*service = (struct service) { 0 };
+}

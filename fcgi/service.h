@@ -1,0 +1,40 @@
+/*
+ * What one serving process has: its endpoint, loop, settings and state.
+ */
+#ifndef FCGI_SERVICE_H
+#define FCGI_SERVICE_H
+
+#include <stdint.h>
+
+struct endpoint;
+struct fail;
+struct http;
+struct loop;
+struct settings;
+struct settings_source;
+
+struct service {
+	const struct endpoint *endpoint;
+	struct loop *loop;
+	struct http *http;              /* NULL if the endpoint calls nobody */
+	struct settings_source *source;
+	struct settings *settings;
+	int64_t settings_checked;       /* monotonic ms */
+};
+
+/*
+ * Reads the settings and opens the endpoint. Bad settings do not fail.
+ * Returns 0, or -1 with ${fail} set; service_close() is needed in both cases.
+ */
+int service_open(struct service *service, const struct endpoint *endpoint,
+    struct fail *fail) __attribute__((warn_unused_result));
+
+/* Reads the settings again if a file has changed; looks once a second. */
+void service_refresh(struct service *service);
+
+/* Reads the settings again now. */
+void service_reload(struct service *service);
+
+void service_close(struct service *service);
+
+#endif

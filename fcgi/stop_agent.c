@@ -1,0 +1,71 @@
+/*
+ * POST /v2/stopAgent: stops an agent by its id.
+ */
+#include "common/agora.h"
+#include "common/fail.h"
+#include "common/http.h"
+#include "common/json.h"
+#include "common/num.h"
+#include "common/settings.h"
+#include "fcgi/endpoint.h"
+#include "fcgi/exchange.h"
+#include "fcgi/program.h"
+
+static void
+stopped(void *arg, const struct agora_answer *answer)
+{
+	if (answer->class == AGORA_DONE)
+		exchange_succeed(arg);
+	else
+		exchange_fail(arg, &answer->fail);
+}
+
+/* Reads the agent id and hands it to Agora. */
+static int
+stop(struct exchange *exchange, struct http *http, struct fail *fail)
+{
+	const struct request *request = &exchange->request;
+	struct agora_salts salts = {
+		.header = (uint32_t)num_in_range(request->random, 1, UINT32_MAX),
+	};
+	const struct settings *settings;
+	struct json *body;
+	const char *agent_id;
+	int rc = -1;
+
+	body = exchange_json(exchange, fail);
+	if (body == NULL)
+		return -1;
+	agent_id = json_require_text(body, "agentId", fail);
+	if (agent_id != NULL && agora_id_check(agent_id, fail) == 0 &&
+	    (settings = exchange_settings(exchange, fail)) != NULL)
+		rc = agora_leave(http, settings, agent_id, request->now,
+		    &salts, stopped, exchange, fail);
+	json_free(body);
+	return rc;
+}
+
+static void
+serve(struct exchange *exchange, struct http *http)
+{
+	struct fail fail = { 0 };
+
+	if (stop(exchange, http, &fail) == -1)
+		exchange_fail(exchange, &fail);
+}
+
+static const struct endpoint stop_agent = {
+	.name = "stop_agent",
+	.summary = "stops a voice agent by its id",
+	.method = "POST",
+	.text_plain = true, /* all that navigator.sendBeacon can send */
+	.open = http_new,
+	.close = http_free,
+	.serve = serve,
+};
+
+int
+main(int argc, char *argv[])
+{
+	return program_main(argc, argv, &stop_agent);
+}

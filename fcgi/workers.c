@@ -1,0 +1,336 @@
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/sys.h"
+#include "fcgi/listen.h"
+#include "fcgi/signals.h"
+#include "fcgi/workers.h"
+
+#define LIVED_MS 1000      /* one that lived shorter is replaced with a pause */
+#define PAUSE_FIRST_MS 100 /* doubled each time, up to */
+#define PAUSE_MAX_MS 5000
+#define SETTLE_MS 100 /* a replacement must live this long */
+#define KILL_MS 27000 /* a worker gives up by itself after 25 s */
+
+struct worker {
+	struct parent *parent;
+	pid_t pid;       /* 0: none */
+	pid_t old;       /* being replaced or ended, 0: none */
+	int64_t born;    /* monotonic ms */
+	int64_t pause;   /* before the next replacement */
+	struct loop_timer timer;
+};
+
+struct parent {
+	struct loop *loop;
+	struct listener *listener;
+	struct loop_watch signal_watch;
+	struct loop_timer settle_timer, kill_timer;
+	char program[PATH_MAX];
+	int count;
+	int restarting; /* index of the worker being replaced, or -1 */
+	bool again;     /* SIGHUP came during a restart */
+	bool stopping;
+	struct worker worker[];
+};
+
+/* In the child: becomes the program, with the socket as descriptor 0. */
+static _Noreturn void
+become_worker(const struct parent *parent, pid_t parent_pid)
+{
+	char name[PATH_MAX];
+	char *argv[] = { name, NULL };
+
+	memcpy(name, parent->program, sizeof(name));
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent_pid)
+		_exit(1);
+	signals_reset();
+	/* dup2() of a descriptor onto itself would leave it close-on-exec. */
+	if (parent->listener->fd == STDIN_FILENO ||
+	    dup2(parent->listener->fd, STDIN_FILENO) != -1)
+		execv(parent->program, argv);
+	log_error("workers: %s: %s", parent->program, strerror(errno));
+	_exit(127);
+}
+
+static int
+spawn(struct worker *worker)
+{
+	pid_t parent_pid = getpid();
+	pid_t pid = fork();
+
+	if (pid == 0)
+		become_worker(worker->parent, parent_pid);
+	if (pid == -1) {
+		log_error("workers: fork: %s", strerror(errno));
+		return -1;
+	}
+	worker->pid = pid;
+	worker->born = sys_monotonic_ms();
+	return 0;
+}
+
+static void
+spawn_later(struct worker *worker)
+{
+	struct parent *parent = worker->parent;
+	bool lived = sys_monotonic_ms() - worker->born >= LIVED_MS;
+
+	if (lived)
+		worker->pause = 0;
+	if (loop_timer_set(parent->loop, &worker->timer, worker->pause) == -1)
+		spawn(worker);
+	worker->pause = worker->pause == 0 ? PAUSE_FIRST_MS : worker->pause * 2;
+	if (worker->pause > PAUSE_MAX_MS)
+		worker->pause = PAUSE_MAX_MS;
+}
+
+static void
+spawn_due(struct loop_timer *timer)
+{
+	struct worker *worker = LOOP_OWNER(timer, struct worker, timer);
+
+	if (!worker->parent->stopping && worker->pid == 0 &&
+	    spawn(worker) == -1)
+		spawn_later(worker);
+}
+
+/* ---- rolling restart --------------------------------------------------- */
+
+static void settled(struct loop_timer *timer);
+
+static void
+restart_abandon(struct parent *parent, struct worker *worker)
+{
+	log_error("workers: the new program does not live; restart abandoned, "
+		  "the old one serves on");
+	loop_timer_clear(parent->loop, &parent->settle_timer);
+	worker->pid = worker->old;
+	worker->old = 0;
+	parent->restarting = -1;
+	parent->again = false;
+}
+
+/* Starts a replacement for the next worker, or ends the restart. */
+static void
+restart_next(struct parent *parent)
+{
+	struct worker *worker;
+
+	parent->restarting++;
+	if (parent->restarting >= parent->count) {
+		log_info("workers: restarted %d", parent->count);
+		parent->restarting = parent->again ? 0 : -1;
+		parent->again = false;
+		if (parent->restarting == -1)
+			return;
+	}
+	worker = &parent->worker[parent->restarting];
+	loop_timer_clear(parent->loop, &worker->timer);
+	worker->old = worker->pid;
+	worker->pid = 0;
+	if (spawn(worker) == -1)
+		restart_abandon(parent, worker);
+	else if (loop_timer_set(parent->loop, &parent->settle_timer,
+		     SETTLE_MS) == -1)
+		settled(&parent->settle_timer);
+}
+
+/* The replacement lives: the old one may finish its work and go. */
+static void
+settled(struct loop_timer *timer)
+{
+	struct parent *parent = LOOP_OWNER(timer, struct parent, settle_timer);
+	struct worker *worker = &parent->worker[parent->restarting];
+
+	if (worker->old > 0)
+		kill(worker->old, SIGTERM);
+	worker->old = 0;
+	restart_next(parent);
+}
+
+static void
+restart_begin(struct parent *parent)
+{
+	if (parent->restarting != -1) {
+		parent->again = true;
+		return;
+	}
+	restart_next(parent);
+}
+
+/* ---- ends -------------------------------------------------------------- */
+
+static void
+log_end(pid_t pid, int status)
+{
+	if (WIFSIGNALED(status))
+		log_error("workers: %d was ended by signal %d", (int)pid,
+		    WTERMSIG(status));
+	else if (WEXITSTATUS(status) != 0)
+		log_error("workers: %d ended with status %d", (int)pid,
+		    WEXITSTATUS(status));
+}
+
+static void
+worker_ended(struct parent *parent, pid_t pid, int status)
+{
+	struct worker *worker;
+	int i;
+
+	log_end(pid, status);
+	for (i = 0; i < parent->count; i++) {
+		worker = &parent->worker[i];
+		if (worker->old == pid)
+			worker->old = 0;
+		if (worker->pid != pid)
+			continue;
+		worker->pid = 0;
+		if (parent->stopping)
+			return;
+		if (i == parent->restarting && worker->old > 0)
+			restart_abandon(parent, worker);
+		else
+			spawn_later(worker);
+	}
+}
+
+static void
+reap(struct parent *parent)
+{
+	pid_t pid;
+	int status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		worker_ended(parent, pid, status);
+	if (parent->stopping && pid == -1 && errno == ECHILD)
+		loop_stop(parent->loop);
+}
+
+static void
+kill_all(struct parent *parent, int number)
+{
+	int i;
+
+	for (i = 0; i < parent->count; i++) {
+		if (parent->worker[i].pid > 0)
+			kill(parent->worker[i].pid, number);
+		if (parent->worker[i].old > 0)
+			kill(parent->worker[i].old, number);
+	}
+}
+
+static void
+stop_timed_out(struct loop_timer *timer)
+{
+	struct parent *parent = LOOP_OWNER(timer, struct parent, kill_timer);
+
+	log_error("workers: some do not end, killing them");
+	kill_all(parent, SIGKILL);
+}
+
+/* No new client, then no new connection, then no worker. */
+static void
+stop_all(struct parent *parent)
+{
+	if (parent->stopping)
+		return;
+	parent->stopping = true;
+	listener_hide(parent->listener);
+	loop_timer_clear(parent->loop, &parent->settle_timer);
+	loop_timer_set(parent->loop, &parent->kill_timer, KILL_MS);
+	kill_all(parent, SIGTERM);
+	reap(parent);
+}
+
+static void
+signal_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct parent *parent =
+	    LOOP_OWNER(watch, struct parent, signal_watch);
+	int number;
+
+	(void)events;
+	while ((number = signals_next(watch->fd)) != 0) {
+		if (number == SIGCHLD)
+			reap(parent);
+		else if (number == SIGHUP && !parent->stopping)
+			restart_begin(parent);
+		else if (number != SIGHUP)
+			stop_all(parent);
+	}
+}
+
+/* ---- the whole --------------------------------------------------------- */
+
+static int
+parent_open(struct parent *parent, struct listener *listener, int count)
+{
+	static const int wanted[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, 0 };
+	ssize_t len;
+
+	parent->listener = listener;
+	parent->count = count;
+	parent->restarting = -1;
+	parent->settle_timer.expired = settled;
+	parent->kill_timer.expired = stop_timed_out;
+	parent->signal_watch.ready = signal_ready;
+	/* By name, not /proc/self/exe: an upgrade puts a new file there. */
+	len = readlink("/proc/self/exe", parent->program,
+	    sizeof(parent->program) - 1);
+	parent->loop = loop_new();
+	parent->signal_watch.fd = signals_open(wanted);
+	if (len <= 0 || parent->loop == NULL || parent->signal_watch.fd == -1)
+		return -1;
+	return loop_watch(parent->loop, &parent->signal_watch, EPOLLIN);
+}
+
+static int
+start_all(struct parent *parent)
+{
+	int i, started = 0;
+
+	for (i = 0; i < parent->count; i++) {
+		parent->worker[i].parent = parent;
+		parent->worker[i].timer.expired = spawn_due;
+		if (spawn(&parent->worker[i]) == 0)
+			started++;
+		else
+			spawn_later(&parent->worker[i]);
+	}
+	return started > 0 ? 0 : -1;
+}
+
+int
+workers_run(struct listener *listener, int count)
+{
+	struct parent *parent = calloc(1,
+	    sizeof(*parent) + (size_t)count * sizeof(parent->worker[0]));
+	int status = 1;
+
+	if (parent == NULL)
+		return 1;
+	if (parent_open(parent, listener, count) == 0 &&
+	    start_all(parent) == 0 && loop_run(parent->loop) == 0)
+		status = 0;
+	else
+		log_error("workers: %s", strerror(errno));
+	listener_hide(listener);
+	if (parent->signal_watch.fd > 0)
+		close(parent->signal_watch.fd);
+	loop_free(parent->loop);
+	free(parent);
+	return status;
+}
