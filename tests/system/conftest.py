@@ -1,0 +1,59 @@
+"""What the system tests share: programs, sandbox, transports.
+
+One of each per test process, started when first needed and stopped by pid at
+the end. After every test, what the programs wrote to stderr is read: a line
+that is not one of their log lines fails the test.
+"""
+
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "sandbox")]
+
+# pylint: disable=wrong-import-position
+import rig as rig_module  # noqa: E402
+from programs import Programs  # noqa: E402
+from upstream import Upstream  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The programs, and everything that they leave behind."""
+    session = Programs()
+    missing = [name for name in ("get_config", "start_agent", "stop_agent")
+               if not (session.build / f"{name}.fcgi").exists()]
+    if missing:
+        pytest.exit(f"not built in {session.build}: {missing}", 2)
+    yield session
+    bad = session.stop_all()
+    strange = session.strange_lines()
+    shutil.rmtree(session.folder, ignore_errors=True)
+    assert not bad and not strange, (bad, strange)
+
+
+@pytest.fixture(scope="session")
+def upstream(programs):
+    """The stand-in for Agora."""
+    session = Upstream(programs.folder)
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def rig(programs, upstream):
+    """Transports by name and settings profile."""
+    session = rig_module.Rig(programs, upstream)
+    yield session
+    session.close()
+
+
+@pytest.fixture(autouse=True)
+def clean_stderr(programs):
+    """Fails a test during which a program printed something strange."""
+    yield
+    strange = programs.strange_lines()
+    assert not strange, strange

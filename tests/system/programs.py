@@ -1,0 +1,245 @@
+"""The programs under test: where they are, how they are started, what they
+write to stderr, and that they are gone at the end.
+
+B names the build folder (default "build"). PROGRAM_WRAPPER is a command that
+is put before every program, for example
+"valgrind -q --error-exitcode=99". Whatever the programs print on stderr must
+be lines of their own log; a report of a sanitizer or of valgrind is not.
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ENDPOINTS = ("get_config", "start_agent", "stop_agent")
+LOG_LINE = re.compile(rb"^<[3467]>agora-agent: [\x20-\x7e]+$")
+WRAPPED = bool(os.environ.get("PROGRAM_WRAPPER"))
+
+# Slow machines, sanitizers and valgrind stretch every limit alike.
+PATIENCE = 10.0 if WRAPPED else 1.0
+
+
+def wait_until(condition, seconds, what):
+    """Polls until ${condition} holds and returns its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+def can_connect(path):
+    """Whether somebody accepts connections on the unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def children(pid):
+    """The direct child processes of ${pid}."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            return [int(child) for child in f.read().split()]
+    except OSError:
+        return []
+
+
+def alive(pid):
+    """Whether the process exists and is not a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii",
+                  errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Log:
+    """A file of log lines that must all have the right form.
+
+    ${prefix} is a pattern for what a web server puts before our lines, and
+    ${ignore} one for the server's own lines.
+    """
+
+    def __init__(self, path, prefix=None, ignore=None):
+        self.path = path
+        self.prefix = re.compile(prefix) if prefix else None
+        self.ignore = re.compile(ignore) if ignore else None
+        self.seen = 0
+
+    def text(self):
+        """All of it."""
+        try:
+            with open(self.path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def lines(self):
+        """All whole lines."""
+        return self.text().split(b"\n")[:-1]
+
+    def _good(self, line):
+        if self.ignore and self.ignore.search(line):
+            return True
+        if self.prefix:
+            line = self.prefix.sub(b"", line, count=1)
+        return bool(LOG_LINE.match(line))
+
+    def strange_lines(self):
+        """The lines since the last call that are not log lines."""
+        text = self.text()
+        end = text.rfind(b"\n") + 1
+        new, self.seen = text[self.seen:end], end
+        return [line for line in new.split(b"\n")[:-1]
+                if not self._good(line)]
+
+
+class Program:
+    """One running program with its socket."""
+
+    def __init__(self, process, path, log):
+        self.process = process
+        self.socket = path
+        self.log = log
+
+    @property
+    def pid(self):
+        """Of the process that was started, which keeps the socket."""
+        return self.process.pid
+
+    def workers(self):
+        """The pids of the worker processes."""
+        return children(self.pid)
+
+    def stop(self, timeout=10.0):
+        """SIGTERM; returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout * PATIENCE)
+
+    def kill(self):
+        """What is left at the end of a test that went wrong."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Programs:
+    """All programs of a test session, in a folder of their own."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="agora-")
+        os.chmod(self.folder, 0o711)
+        self.build = ROOT / os.environ.get("B", "build")
+        self.bin = self._wrapped() if WRAPPED else self.build
+        self.running = []
+        self.logs = []
+        self.names = 0
+
+    def _wrapped(self):
+        """Scripts that put the wrapper before each program."""
+        folder = pathlib.Path(self.folder, "bin")
+        folder.mkdir(mode=0o755)
+        for endpoint in ENDPOINTS:
+            script = folder / f"{endpoint}.fcgi"
+            program = shlex.quote(str(self.build / f"{endpoint}.fcgi"))
+            script.write_text("#!/bin/sh\nexec "
+                              f"{os.environ['PROGRAM_WRAPPER']} {program}"
+                              ' "$@"\n', encoding="utf-8")
+            script.chmod(0o755)
+        return folder
+
+    def path(self, endpoint):
+        """The file to execute for an endpoint."""
+        return str(self.bin / f"{endpoint}.fcgi")
+
+    def file(self, name):
+        """A new path in the session's folder."""
+        self.names += 1
+        return os.path.join(self.folder, f"{self.names}-{name}")
+
+    def env_file(self, settings, name="env", mode=0o600):
+        """Writes settings to a new file."""
+        path = self.file(name)
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            for key, value in settings.items():
+                file.write(f"{key}='{value}'\n")
+        return path
+
+    def environment(self, extra=()):
+        """The environment of a program: as empty as a web server's."""
+        keep = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+                "LLVM_PROFILE_FILE", "GCOV_PREFIX")
+        env = {key: os.environ[key] for key in keep if key in os.environ}
+        env["PATH"] = "/usr/bin:/bin"
+        env.update(extra)
+        return env
+
+    def log_file(self, name, **how):
+        """A log that is watched from now on."""
+        log = Log(self.file(name), **how)
+        self.logs.append(log)
+        return log
+
+    def watch(self, path, **how):
+        """Watches a log that somebody else writes."""
+        log = Log(path, **how)
+        self.logs.append(log)
+        return log
+
+    def spawn(self, endpoint, arguments, env, log, **how):
+        """Starts a program, its stderr in ${log}."""
+        with open(log.path, "ab") as stderr:
+            process = subprocess.Popen(
+                [self.path(endpoint), *arguments], env=env, stderr=stderr,
+                **{"stdin": subprocess.DEVNULL,
+                   "stdout": subprocess.DEVNULL, **how})
+        return process
+
+    def listen(self, endpoint, env_file, workers=2, path=None, env=()):
+        """Starts a program on a unix socket and waits until it accepts."""
+        path = path or self.file("s")
+        log = self.log_file(f"{endpoint}.log")
+        process = self.spawn(
+            endpoint, ["--listen", path, "--workers", str(workers)],
+            self.environment({"AGORA_ENV_FILE": env_file, **dict(env)}), log)
+        program = Program(process, path, log)
+        self.running.append(program)
+        wait_until(lambda: process.poll() is not None or can_connect(path),
+                   10 * PATIENCE, f"{endpoint} listens on {path}")
+        assert process.poll() is None, log.text().decode("utf-8", "replace")
+        return program
+
+    def strange_lines(self):
+        """What was printed since the last call and is no log line."""
+        return [(log.path, line) for log in self.logs
+                for line in log.strange_lines()]
+
+    def stop_all(self):
+        """Ends everything by pid; returns what ended badly."""
+        bad = []
+        for program in self.running:
+            if program.process.poll() is None:
+                program.process.send_signal(signal.SIGTERM)
+        for program in self.running:
+            try:
+                program.process.wait(10 * PATIENCE)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                bad.append((program.socket, "did not end"))
+        return bad
