@@ -47,6 +47,7 @@ struct transfer {
 
 	struct buf answer;
 	size_t header_count;
+	bool head_complete;
 	bool sending;   /* from here on a byte of the request may have left */
 	bool too_large;
 	bool unwatched; /* its socket could not be watched */
@@ -172,7 +173,7 @@ body_arrived(char *data, size_t size, size_t count, void *arg)
  * Called by libcurl with each line of the head: status line, headers, the
  * empty line; again for every interim answer and for trailers. All but one
  * status line and the empty ones count, so that an endless row of "100
- * Continue" ends too.
+ * Continue" ends too. A head that was cut is success to libcurl, not to us.
  */
 static size_t
 header_arrived(char *data, size_t size, size_t count, void *arg)
@@ -180,14 +181,17 @@ header_arrived(char *data, size_t size, size_t count, void *arg)
 	struct transfer *transfer = arg;
 	size_t len = size * count;
 
+	if (len > 5 && memcmp(data, "HTTP/", 5) == 0)
+		transfer->head_complete = false;
 	if (len > 2)
 		transfer->header_count++;
+	else
+		transfer->head_complete = true;
 	if (transfer->header_count > HTTP_HEADERS_MAX + 1 ||
 	    len > HTTP_HEADER_MAX) {
 		transfer->too_large = true;
 		return 0;
 	}
-	(void)data;
 	return len;
 }
 
@@ -226,7 +230,7 @@ outcome_of(const struct transfer *transfer, CURLcode code)
 {
 	if (transfer->too_large)
 		return HTTP_TOO_LARGE;
-	if (code == CURLE_OK)
+	if (code == CURLE_OK && transfer->head_complete)
 		return HTTP_ANSWERED;
 	if (transfer->sending)
 		return HTTP_BROKEN;
@@ -306,6 +310,8 @@ describe(const struct transfer *transfer, CURLcode code,
 		text = "the answer is larger than it may be";
 	else if (transfer->unwatched)
 		text = "the socket could not be watched";
+	else if (code == CURLE_OK)
+		text = "the answer ends inside its head";
 	else if (text[0] == '\0')
 		text = curl_easy_strerror(code);
 	snprintf(result->error, sizeof(result->error), "%.*s",
