@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@
 #include "common/json.h"
 #include "common/json_scan.h"
 
-#define KEY_SIZE 64 /* of one member in a json_at() path, with the NUL */
+#define KEY_SIZE 64     /* of one member in a json_at() path, with the NUL */
+#define INTEGER_SIZE 21 /* "-9223372036854775808" and the NUL */
 
 static struct json *
 ours(struct json_object *object)
@@ -24,12 +26,9 @@ theirs(struct json *json)
 	return (struct json_object *)json;
 }
 
-/*
- * json-c asks for a pointer it may write through when it makes text, because
- * it keeps that text in the object. The value does not change.
- */
+/* json-c's readers of arrays and members want a pointer that is not const. */
 static struct json_object *
-printable(const struct json *json)
+readable(const struct json *json)
 {
 	return (struct json_object *)(uintptr_t)json;
 }
@@ -221,19 +220,21 @@ json_require_text_or_int(const struct json *object, const char *key,
     char *out, size_t size, struct fail *fail)
 {
 	struct json *value = require_member(object, key, fail);
-	const char *text;
+	char digits[INTEGER_SIZE];
+	const char *text = digits;
 
 	if (value == NULL)
 		return -1;
 	if (json_kind(value) == JSON_INT)
-		text = json_object_get_string(theirs(value));
+		snprintf(digits, sizeof(digits), "%" PRId64,
+		    json_object_get_int64(theirs(value)));
 	else if (json_kind(value) == JSON_TEXT)
 		text = require_string(value, key, fail);
 	else
 		return fail_set(fail, FAIL_BAD_INPUT,
 		    "%s must be a string or an integer", key);
 	if (text == NULL)
-		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+		return -1;
 	if (strlen(text) >= size)
 		return fail_set(fail, FAIL_BAD_INPUT, "%s is too long", key);
 	memcpy(out, text, strlen(text) + 1);
@@ -252,25 +253,14 @@ json_new_array(void)
 	return ours(json_object_new_array());
 }
 
-/* The signature is json-c's. */
-static int
-refuse_to_print(struct json_object *object, struct printbuf *out, int level,
-    int flags)
-{
-	(void)object;
-	(void)out;
-	(void)level;
-	(void)flags;
-	return -1;
-}
+/* A tree that lacks something must not leave the house: see print_value(). */
+static char incomplete[] = "incomplete";
 
-/* A tree that lacks something must not leave the house: see json_print(). */
 static void
 mark_incomplete(struct json *json)
 {
 	if (json != NULL)
-		json_object_set_serializer(theirs(json), refuse_to_print, NULL,
-		    NULL);
+		json_object_set_userdata(theirs(json), incomplete, NULL);
 }
 
 void
@@ -307,30 +297,31 @@ json_push(struct json *array, struct json *value)
 
 /* Bytes that are no UTF-8 become U+FFFD, or the output would not be JSON. */
 static void
-add_as_utf8(struct buf *out, const char *text, size_t len)
+add_as_utf8(struct buf *out, const char *text)
 {
-	while (len > 0) {
-		size_t size = json_scan_character(text, len);
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		size_t size = json_scan_character(text, left);
 
 		if (size > 0)
 			buf_add(out, text, size);
 		else
 			buf_text(out, "\xef\xbf\xbd");
 		text += size > 0 ? size : 1;
-		len -= size > 0 ? size : 1;
+		left -= size > 0 ? size : 1;
 	}
 }
 
 struct json *
 json_new_text(const char *text)
 {
-	struct buf clean;
+	struct buf clean = BUF(INT_MAX - 1); /* json-c counts in int */
 	struct json_object *string = NULL;
 
 	if (text == NULL)
 		return NULL;
-	clean = (struct buf)BUF(INT_MAX - 1); /* json-c counts in int */
-	add_as_utf8(&clean, text, strlen(text));
+	add_as_utf8(&clean, text);
 	if (!buf_failed(&clean))
 		string = json_object_new_string_len(buf_str(&clean),
 		    (int)clean.len);
@@ -362,18 +353,139 @@ json_at(const struct json *root, const char *path)
 	return json_at(value, path + len + 1);
 }
 
-void
-json_print(const struct json *json, struct buf *out)
-{
-	const char *text = NULL;
-	size_t len = 0;
+/*
+ * Printing is done here and not by json-c 0.16, which ignores that its buffer
+ * could not grow: it then leaves out a text and reports success (seen with a
+ * failing realloc(3): {"token":"","uid":"123"}).
+ */
+static void print_value(const struct json *json, struct buf *out);
 
-	if (json != NULL)
-		text = json_object_to_json_string_length(printable(json),
-		    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
-		    &len);
+static void
+print_escaped(struct buf *out, char c)
+{
+	static const char special[] = "\"\\\b\f\n\r\t";
+	static const char letters[] = "\"\\bfnrt";
+	const char *found = memchr(special, c, sizeof(special) - 1);
+
+	if (found != NULL)
+		buf_format(out, "\\%c", letters[found - special]);
+	else
+		buf_format(out, "\\u%04x", (unsigned int)c);
+}
+
+static void
+print_string(const char *text, size_t len, struct buf *out)
+{
+	size_t done = 0;
+
+	buf_text(out, "\"");
+	for (size_t i = 0; i < len; i++) {
+		bool plain = (unsigned char)text[i] >= ' ' &&
+		    text[i] != '"' && text[i] != '\\';
+
+		if (plain)
+			continue;
+		buf_add(out, text + done, i - done);
+		print_escaped(out, text[i]);
+		done = i + 1;
+	}
+	buf_add(out, text + done, len - done);
+	buf_text(out, "\"");
+}
+
+static void
+print_array(struct json_object *array, struct buf *out)
+{
+	size_t count = json_object_array_length(array);
+
+	buf_text(out, "[");
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			buf_text(out, ",");
+		print_value(ours(json_object_array_get_idx(array, i)), out);
+	}
+	buf_text(out, "]");
+}
+
+static void
+print_object(struct json_object *object, struct buf *out)
+{
+	struct json_object_iterator it = json_object_iter_begin(object);
+	struct json_object_iterator end = json_object_iter_end(object);
+	const char *comma = "";
+
+	buf_text(out, "{");
+	while (!json_object_iter_equal(&it, &end)) {
+		const char *key = json_object_iter_peek_name(&it);
+
+		buf_text(out, comma);
+		print_string(key, strlen(key), out);
+		buf_text(out, ":");
+		print_value(ours(json_object_iter_peek_value(&it)), out);
+		comma = ",";
+		json_object_iter_next(&it);
+	}
+	buf_text(out, "}");
+}
+
+/* json-c keeps the text that a number was parsed from as its user data. */
+static void
+print_double(struct json_object *number, struct buf *out)
+{
+	const char *text = json_object_get_userdata(number);
+
 	if (text == NULL)
 		out->failed = true;
 	else
-		buf_add(out, text, len);
+		buf_text(out, text);
+}
+
+static void
+print_container(struct json_object *object, struct buf *out)
+{
+	if (json_object_get_userdata(object) == incomplete)
+		out->failed = true;
+	else if (json_object_is_type(object, json_type_array))
+		print_array(object, out);
+	else
+		print_object(object, out);
+}
+
+static void
+print_value(const struct json *json, struct buf *out)
+{
+	struct json_object *value = readable(json);
+
+	switch (json_object_get_type(value)) {
+	case json_type_boolean:
+		buf_text(out, json_object_get_boolean(value) ? "true" :
+		    "false");
+		break;
+	case json_type_int:
+		buf_format(out, "%" PRId64, json_object_get_int64(value));
+		break;
+	case json_type_double:
+		print_double(value, out);
+		break;
+	case json_type_string:
+		print_string(json_object_get_string(value),
+		    (size_t)json_object_get_string_len(value), out);
+		break;
+	case json_type_array:
+	case json_type_object:
+		print_container(value, out);
+		break;
+	case json_type_null:
+	default:
+		buf_text(out, "null");
+	}
+}
+
+void
+json_print(const struct json *json, struct buf *out)
+{
+	if (json == NULL)
+		out->failed = true;
+	else
+		print_value(json, out);
 }

@@ -21,8 +21,12 @@ struct json;
  * characters in strings, no NaN or Infinity, no comments, at most
  * JSON_DEPTH_MAX levels. (json-c alone lets several of these pass.) Of
  * duplicate members the last one counts.
+ * Refused too, though RFC 8259 lets them pass: half a surrogate pair, a NUL
+ * in a member's name, an integer of more than 64 bits, and a lone null, for
+ * which there is no struct json.
  * Returns the value, which the caller frees, or NULL with ${fail} set to
- * FAIL_BAD_INPUT and a sentence that names the place.
+ * FAIL_BAD_INPUT and a sentence that names the place ("body is not valid
+ * JSON: invalid UTF-8 at byte 7", counted from 0).
  */
 struct json *json_parse(const char *text, size_t len, struct fail *fail);
 
@@ -38,8 +42,8 @@ struct json *json_member(const struct json *object, const char *key);
  */
 const char *json_text(const struct json *object, const char *key);
 
-/* What a member that a client must send turned out to be. */
-enum json_kind { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_INT, JSON_DOUBLE,
+/* What a member turned out to be. NULL, and so a null, is JSON_NONE. */
+enum json_kind { JSON_NONE, JSON_BOOL, JSON_INT, JSON_DOUBLE,
 	JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
 enum json_kind json_kind(const struct json *json);
 
@@ -75,7 +79,10 @@ void json_put_int(struct json *object, const char *key, int64_t value);
 /* Adds to an array; takes ${value}. */
 void json_push(struct json *array, struct json *value);
 
-/* A new string value, or NULL. */
+/*
+ * A new string value, or NULL (also for NULL). Bytes that are not UTF-8 become
+ * U+FFFD, so that what json_print() writes is JSON whatever the text was.
+ */
 struct json *json_new_text(const char *text);
 
 /* Removes the member ${key}, if there. */
@@ -89,7 +96,7 @@ struct json *json_at(const struct json *root, const char *path);
 
 /*
  * Appends the compact text of ${json} to ${out}; slashes are not escaped.
- * Numbers that were parsed are printed as they were written.
+ * Numbers that were parsed are printed as they were written (but -0 as 0).
  * ${json} NULL, or out of memory, marks ${out} failed.
  */
 void json_print(const struct json *json, struct buf *out);

@@ -6,6 +6,7 @@
 #include "common/json_scan.h"
 #include "common/num.h"
 
+#define SPACE " \t\n\r"
 #define INTEGER_SIZE 21 /* "-9223372036854775808" and the NUL */
 
 /* Each step moves ${at} behind what it read, or says what is ${wrong} there. */
@@ -14,6 +15,7 @@ struct scan {
 	size_t len;
 	size_t at;
 	size_t depth;
+	bool nul; /* the last string has a \u0000 */
 	const char *wrong;
 };
 
@@ -102,6 +104,8 @@ scan_unicode_escape(struct scan *scan)
 
 	if (first == -1)
 		return refuse(scan, "\\u without four hex digits");
+	if (first == 0)
+		scan->nul = true;
 	if (first < 0xd800 || first > 0xdfff) {
 		scan->at += 6;
 		return 0;
@@ -147,14 +151,20 @@ scan_string_character(struct scan *scan)
 	return 0;
 }
 
+/* json-c would cut a member's name at the NUL and so make another of it. */
 static int
 scan_string(struct scan *scan)
 {
+	scan->nul = false;
 	scan->at++;
 	while (peek(scan, 0) != '"')
 		if (scan_string_character(scan) == -1)
 			return -1;
 	scan->at++;
+	while (is_one_of(peek(scan, 0), SPACE))
+		scan->at++;
+	if (scan->nul && peek(scan, 0) == ':')
+		return refuse(scan, "NUL in a member's name");
 	return 0;
 }
 
@@ -253,7 +263,7 @@ scan_scalar(struct scan *scan)
 	if (rc == -1)
 		return -1;
 	c = peek(scan, 0);
-	if (c != -1 && !is_one_of(c, ",]} \t\n\r"))
+	if (c != -1 && !is_one_of(c, ",]}" SPACE))
 		return refuse(scan, "unexpected character");
 	return 0;
 }
@@ -265,7 +275,7 @@ scan_token(struct scan *scan, size_t depth_max)
 
 	if (c == '"')
 		return scan_string(scan);
-	if (!is_one_of(c, "[]{},: \t\n\r"))
+	if (!is_one_of(c, "[]{},:" SPACE))
 		return scan_scalar(scan);
 	if (is_one_of(c, "[{") && ++scan->depth > depth_max)
 		return refuse(scan, "too many levels");
