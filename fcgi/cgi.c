@@ -57,8 +57,8 @@ discard_input(void)
 	size_t total = 0;
 	ssize_t got;
 
-	while (total < DISCARD_MAX &&
-	    (got = read_input(scrap, sizeof(scrap))) > 0)
+	while (
+	    total < DISCARD_MAX && (got = read_input(scrap, sizeof(scrap))) > 0)
 		total += (size_t)got;
 }
 
@@ -75,7 +75,8 @@ read_body(struct exchange_body *body, const char *declared, bool post)
 	ssize_t got;
 
 	body->data = bytes;
-	if (declared != NULL && num_parse(declared, 0, INT64_MAX, &length) == -1)
+	if (declared != NULL &&
+	    num_parse(declared, 0, INT64_MAX, &length) == -1)
 		return; /* exchange_run() says so */
 	if (declared != NULL && (uint64_t)length < want)
 		want = (size_t)length;

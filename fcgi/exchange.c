@@ -222,7 +222,8 @@ exchange_json(const struct exchange *exchange, struct fail *fail)
 	}
 	json = json_parse(request->body, request->body_len, fail);
 	if (json != NULL && json_kind(json) != JSON_OBJECT) {
-		fail_set(fail, FAIL_BAD_INPUT, "the body must be a JSON object");
+		fail_set(fail, FAIL_BAD_INPUT,
+		    "the body must be a JSON object");
 		json_free(json);
 		json = NULL;
 	}

@@ -45,8 +45,8 @@ struct exchange {
 struct exchange_body {
 	const char *data; /* NUL at data[len] */
 	size_t len;
-	bool too_large;   /* over the limit; data is not there */
-	bool broken;      /* the connection ended inside it */
+	bool too_large; /* over the limit; data is not there */
+	bool broken;    /* the connection ended inside it */
 };
 
 /*

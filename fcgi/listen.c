@@ -47,7 +47,7 @@ from_systemd(char **environment)
 bool
 listener_inherited(struct listener *listener, char **environment)
 {
-	*listener = (struct listener) { .fd = -1 };
+	*listener = (struct listener){ .fd = -1 };
 	if (from_systemd(environment))
 		listener->fd = SYSTEMD_FIRST_FD;
 	else if (is_listening(STDIN_FILENO))
@@ -56,14 +56,14 @@ listener_inherited(struct listener *listener, char **environment)
 }
 
 int
-listener_check(struct listener *listener, char **environment,
-    struct fail *fail)
+listener_check(struct listener *listener, char **environment, struct fail *fail)
 {
 	struct sockaddr_storage address = { 0 };
 	socklen_t len = sizeof(address);
 	int room = 2 * RECORD_REQUEST_MAX;
 
-	if (getsockname(listener->fd, (struct sockaddr *)&address, &len) == -1 ||
+	if (getsockname(listener->fd, (struct sockaddr *)&address, &len) ==
+		-1 ||
 	    sys_nonblock(listener->fd) == -1)
 		return fail_set(fail, FAIL_INTERNAL, "listening socket: %s",
 		    strerror(errno));
@@ -124,7 +124,7 @@ listener_make(struct listener *listener, const char *path, struct fail *fail)
 	mode_t mask;
 	int bound;
 
-	*listener = (struct listener) { .fd = -1, .unix_socket = true };
+	*listener = (struct listener){ .fd = -1, .unix_socket = true };
 	if (len == 0 || len >= sizeof(address.sun_path))
 		return fail_set(fail, FAIL_CONFIG,
 		    "--listen: the path must have 1 to %zu bytes",

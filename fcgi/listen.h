@@ -11,7 +11,7 @@ struct fail;
 struct listener {
 	int fd;
 	bool unix_socket;
-	const char *path;         /* of a socket we made, to be removed, or NULL */
+	const char *path; /* of a socket we made, to be removed, or NULL */
 	const char *server_addrs; /* FCGI_WEB_SERVER_ADDRS, or NULL */
 };
 

@@ -42,7 +42,8 @@ print_usage(const struct endpoint *endpoint, FILE *out)
 	    "options.\n"
 	    "\n"
 	    "  --listen PATH  serve FastCGI on a unix socket (mode 0660)\n"
-	    "  --workers N    with N processes (1 to %d); SIGHUP restarts them\n"
+	    "  --workers N    with N processes (1 to %d); SIGHUP restarts "
+	    "them\n"
 	    "                 one by one, without losing a request\n"
 	    "  --check        say which settings are used and whether they "
 	    "are right\n"
@@ -66,7 +67,7 @@ parse_options(int argc, char *argv[], struct options *options)
 	int64_t number;
 	int option;
 
-	*options = (struct options) { .action = SERVE };
+	*options = (struct options){ .action = SERVE };
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'l') {
 			options->listen = optarg;
@@ -81,8 +82,8 @@ parse_options(int argc, char *argv[], struct options *options)
 			options->workers = (int)number;
 		} else {
 			options->action = option == 'c' ? CHECK :
-			    option == 'v'		? SHOW_VERSION :
-			    option == 'h'		? HELP :
+			    option == 'v'               ? SHOW_VERSION :
+			    option == 'h'               ? HELP :
 							  MISUSE;
 			return;
 		}

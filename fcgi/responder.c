@@ -23,14 +23,14 @@
 #include "fcgi/service.h"
 #include "fcgi/signals.h"
 
-#define ACCEPT_BATCH 64         /* connections per wake-up */
-#define ACCEPT_RETRY_MS 100     /* pause when descriptors ran out */
-#define SILENCE_MS 5000         /* between two bytes of one request */
-#define ARRIVAL_MS 30000        /* from the first byte to the last */
-#define STOP_SILENCE_MS 250     /* the same, for nothing at all, when stopping */
-#define DISCARD_MS 2000         /* for the rest of a refused request */
+#define ACCEPT_BATCH 64     /* connections per wake-up */
+#define ACCEPT_RETRY_MS 100 /* pause when descriptors ran out */
+#define SILENCE_MS 5000     /* between two bytes of one request */
+#define ARRIVAL_MS 30000    /* from the first byte to the last */
+#define STOP_SILENCE_MS 250 /* the same, for nothing at all, when stopping */
+#define DISCARD_MS 2000     /* for the rest of a refused request */
 #define DISCARD_MAX (1024 * 1024) /* bytes of it */
-#define DRAIN_MS 25000          /* longer than any answer takes */
+#define DRAIN_MS 25000            /* longer than any answer takes */
 
 struct responder {
 	struct service *service;
@@ -57,12 +57,12 @@ struct connection {
 	struct loop_watch watch;
 	struct loop_timer timer;
 	enum state state;
-	bool more;         /* events came while BUSY: look again after */
-	size_t seen;       /* bytes of the request that had arrived */
+	bool more;          /* events came while BUSY: look again after */
+	size_t seen;        /* bytes of the request that had arrived */
 	int64_t first_byte; /* monotonic ms, 0: none yet */
 	size_t discarded;
 	FCGX_Request fcgi;
-	bool keep;         /* the connection may serve another request */
+	bool keep; /* the connection may serve another request */
 	struct exchange exchange;
 };
 
@@ -216,7 +216,7 @@ connection_serve(struct connection *connection, bool too_large, bool alone)
 	connection->keep = fcgi->keepConnection && alone && !too_large;
 	if (!too_large)
 		read_body(connection, &body);
-	connection->exchange = (struct exchange) {
+	connection->exchange = (struct exchange){
 		.service = connection->responder->service,
 		.send = connection_send,
 	};
@@ -447,8 +447,7 @@ stop_serving(struct responder *responder)
 		next = connection->next;
 		if (connection->state == PARKED)
 			connection_look(connection);
-		else if (connection->state == ARRIVING &&
-		    connection->seen == 0)
+		else if (connection->state == ARRIVING && connection->seen == 0)
 			loop_timer_set(loop, &connection->timer,
 			    STOP_SILENCE_MS);
 	}

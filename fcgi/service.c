@@ -65,5 +65,5 @@ service_close(struct service *service)
 	settings_free(service->settings);
 	settings_source_free(service->source);
 	loop_free(service->loop);
-	*service = (struct service) { 0 };
+	*service = (struct service){ 0 };
 }

@@ -16,10 +16,10 @@ struct settings_source;
 struct service {
 	const struct endpoint *endpoint;
 	struct loop *loop;
-	struct http *http;              /* NULL if the endpoint calls nobody */
+	struct http *http; /* NULL if the endpoint calls nobody */
 	struct settings_source *source;
 	struct settings *settings;
-	int64_t settings_checked;       /* monotonic ms */
+	int64_t settings_checked; /* monotonic ms */
 };
 
 /*

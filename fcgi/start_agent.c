@@ -176,9 +176,10 @@ start(struct exchange *exchange, struct http *http, const struct wish *wish,
 		.own_channel = wish->own_channel,
 	};
 	struct agora_salts salts = {
-		.header = (uint32_t)num_in_range(request->random, 1, UINT32_MAX),
-		.body = (uint32_t)num_in_range(request->random + 8, 1,
-		    UINT32_MAX),
+		.header =
+		    (uint32_t)num_in_range(request->random, 1, UINT32_MAX),
+		.body =
+		    (uint32_t)num_in_range(request->random + 8, 1, UINT32_MAX),
 	};
 	struct pending *pending = malloc(sizeof(*pending));
 
@@ -203,8 +204,7 @@ serve(struct exchange *exchange, struct http *http)
 
 	if (wish_parse(&wish, exchange, &fail) == -1 ||
 	    (settings = exchange_settings(exchange, &fail)) == NULL ||
-	    wish_certify(&wish, settings, exchange->request.now, &fail) ==
-		-1 ||
+	    wish_certify(&wish, settings, exchange->request.now, &fail) == -1 ||
 	    start(exchange, http, &wish, settings, &fail) == -1)
 		exchange_fail(exchange, &fail);
 }

@@ -26,7 +26,8 @@ stop(struct exchange *exchange, struct http *http, struct fail *fail)
 {
 	const struct request *request = &exchange->request;
 	struct agora_salts salts = {
-		.header = (uint32_t)num_in_range(request->random, 1, UINT32_MAX),
+		.header =
+		    (uint32_t)num_in_range(request->random, 1, UINT32_MAX),
 	};
 	const struct settings *settings;
 	struct json *body;
@@ -39,8 +40,8 @@ stop(struct exchange *exchange, struct http *http, struct fail *fail)
 	agent_id = json_require_text(body, "agentId", fail);
 	if (agent_id != NULL && agora_id_check(agent_id, fail) == 0 &&
 	    (settings = exchange_settings(exchange, fail)) != NULL)
-		rc = agora_leave(http, settings, agent_id, request->now,
-		    &salts, stopped, exchange, fail);
+		rc = agora_leave(http, settings, agent_id, request->now, &salts,
+		    stopped, exchange, fail);
 	json_free(body);
 	return rc;
 }

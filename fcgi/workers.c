@@ -25,10 +25,10 @@
 
 struct worker {
 	struct parent *parent;
-	pid_t pid;       /* 0: none */
-	pid_t old;       /* being replaced or ended, 0: none */
-	int64_t born;    /* monotonic ms */
-	int64_t pause;   /* before the next replacement */
+	pid_t pid;     /* 0: none */
+	pid_t old;     /* being replaced or ended, 0: none */
+	int64_t born;  /* monotonic ms */
+	int64_t pause; /* before the next replacement */
 	struct loop_timer timer;
 };
 
@@ -121,6 +121,8 @@ restart_abandon(struct parent *parent, struct worker *worker)
 	worker->old = 0;
 	parent->restarting = -1;
 	parent->again = false;
+	if (worker->pid == 0)
+		spawn_later(worker);
 }
 
 /* Starts a replacement for the next worker, or ends the restart. */
@@ -258,8 +260,7 @@ stop_all(struct parent *parent)
 static void
 signal_ready(struct loop_watch *watch, uint32_t events)
 {
-	struct parent *parent =
-	    LOOP_OWNER(watch, struct parent, signal_watch);
+	struct parent *parent = LOOP_OWNER(watch, struct parent, signal_watch);
 	int number;
 
 	(void)events;

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Everything that can be said about the sources without running them.
+# Called by "make lint"; prints one line per check, fails on the first finding.
+set -eu
+cd "$(dirname "$0")/../.."
+
+step() {
+	echo "lint: $*"
+}
+
+step "formatting (clang-format)"
+clang-format --dry-run -Werror common/*.[ch] fcgi/*.[ch]
+
+step "shell scripts (shellcheck)"
+find . -path './build*' -prune -o -name '*.sh' -print0 | xargs -0 shellcheck
+shellcheck .ci/run
+
+step "architecture (headers, arrows, banned names)"
+/usr/bin/python3 tests/lint/architecture.py
+
+for compiler in gcc clang; do
+	step "headers compile alone, no warnings ($compiler)"
+	for header in common/*.h fcgi/*.h; do
+		$compiler -std=c11 -D_DEFAULT_SOURCE -I. -Wall -Wextra \
+			-Wpedantic -Wno-pragma-once-outside-header -Werror \
+			-fsyntax-only -x c "$header"
+	done
+	make -s CC=$compiler B=build-lint-$compiler WERROR=-Werror \
+		all unit-tests
+done
+
+step "hardening of the programs (readelf)"
+for program in build-lint-gcc/*.fcgi; do
+	tests/lint/hardening.sh "$program"
+done
+
+step "gcc -fanalyzer, -O0 and -O1"
+for level in -O0 -O1; do
+	for source in common/*.c fcgi/*.c; do
+		gcc -std=c11 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -I. \
+			-DVERSION='""' $level -fanalyzer -Werror \
+			$(pkg-config --cflags json-c) -c -o /dev/null "$source"
+	done
+done
+
+step "cppcheck"
+cppcheck --quiet --std=c11 --enable=warning,performance,portability,style \
+	--inline-suppr --suppress=missingIncludeSystem --error-exitcode=1 \
+	-I. -DVERSION='""' common fcgi
+
+step "clang-tidy"
+# shellcheck disable=SC2046 # the flags are words
+clang-tidy --quiet common/*.c fcgi/*.c -- -std=c11 -D_DEFAULT_SOURCE \
+	-D_POSIX_C_SOURCE=200809L -I. -DVERSION='""' \
+	$(pkg-config --cflags json-c)
+echo "lint: clean"
