@@ -337,6 +337,16 @@ exchange_format_fail(const struct fail *fail, const char *id, struct buf *out)
 	buf_free(&body);
 }
 
+static struct json *
+success_envelope(void)
+{
+	struct json *envelope = json_new_object();
+
+	json_put_int(envelope, "code", 0);
+	json_put_text(envelope, "msg", "success");
+	return envelope;
+}
+
 /* Takes ${envelope}. */
 static void
 answer_success(struct exchange *exchange, struct json *envelope)
@@ -345,8 +355,6 @@ answer_success(struct exchange *exchange, struct json *envelope)
 		.text = "out of memory" };
 	struct buf body = BUF(ANSWER_MAX);
 
-	json_put_int(envelope, "code", 0);
-	json_put_text(envelope, "msg", "success");
 	json_print(envelope, &body);
 	json_free(envelope);
 	if (buf_failed(&body))
@@ -359,13 +367,13 @@ answer_success(struct exchange *exchange, struct json *envelope)
 void
 exchange_succeed(struct exchange *exchange)
 {
-	answer_success(exchange, json_new_object());
+	answer_success(exchange, success_envelope());
 }
 
 void
 exchange_succeed_with(struct exchange *exchange, struct json *data)
 {
-	struct json *envelope = json_new_object();
+	struct json *envelope = success_envelope();
 
 	json_put(envelope, "data", data);
 	answer_success(exchange, envelope);
