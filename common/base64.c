@@ -67,8 +67,8 @@ decode_group(const char *text, size_t padding, uint8_t out[static 3])
 }
 
 int
-base64_decode(
-    const char *text, size_t text_len, uint8_t *data, size_t size, size_t *len)
+base64_decode(const char *text, size_t text_len, uint8_t *data, size_t size,
+    size_t *len)
 {
 	uint8_t group[3];
 	size_t i, n, padding, done = 0;

@@ -20,7 +20,7 @@ void base64_encode(const uint8_t *data, size_t len, char *text);
  * (no white space).
  * Returns 0, or -1 when it is any other text or does not fit.
  */
-int base64_decode(const char *text, size_t text_len, uint8_t *data,
-    size_t size, size_t *len) __attribute__((warn_unused_result));
+int base64_decode(const char *text, size_t text_len, uint8_t *data, size_t size,
+    size_t *len) __attribute__((warn_unused_result));
 
 #endif

@@ -8,6 +8,11 @@
  * uid. The agent's uid follows from name and user uid under the same key, so
  * that a renewal answers the same one and a start can check all three values
  * without any storage.
+ *
+ *   key   = HMAC-SHA256(certificate, "agora-agent channel v1")
+ *   MAC   = HMAC-SHA256(key, "name" 0 u64le(time) nonce uid), first 100 bits
+ *   agent = HMAC-SHA256(key, "agent" 0 name 0 uid), first 8 bytes, as a
+ *           little endian number, modulo the range of agent uids
  */
 #ifndef COMMON_CHANNEL_H
 #define COMMON_CHANNEL_H
@@ -48,7 +53,8 @@ int channel_uid_check(const char *uid, const char *what, struct fail *fail);
 /*
  * Writes a new name for the user ${uid} to ${name}.
  * ${now} is seconds since 1970, ${nonce} random.
- * Returns 0, or -1 when OpenSSL fails.
+ * Returns 0, or -1 with ${name} empty when OpenSSL fails, ${now} is negative
+ * or ${uid} longer than channel_uid_check() lets pass.
  */
 int channel_issue(const char *certificate, int64_t now,
     const uint8_t nonce[static CHANNEL_NONCE_SIZE], const char *uid,
@@ -56,15 +62,25 @@ int channel_issue(const char *certificate, int64_t now,
 
 /*
  * Answers whether ${name} was issued with ${certificate} to the user ${uid};
- * ${issued} is then set to the time in it. Constant time in the MAC.
+ * ${issued} is then set to the time in it, else left as it is. Constant time
+ * in the MAC. How old a name may be is for the caller to say.
  */
-bool channel_issued(const char *certificate, const char *name,
-    const char *uid, int64_t *issued);
+bool channel_issued(const char *certificate, const char *name, const char *uid,
+    int64_t *issued);
+
+/*
+ * Answers whether ${name} was issued to the user ${uid} and is not older than
+ * ${ttl} seconds, the life of the token that came with it, at ${now}. A minute
+ * in the future is forgiven: another machine's clock.
+ */
+bool channel_current(const char *certificate, const char *name, const char *uid,
+    int64_t ttl, int64_t now);
 
 /*
  * Writes the agent uid that belongs to ${name} (any name, also a foreign one)
  * and the user ${uid}: CHANNEL_AGENT_UID_MIN to _MAX.
- * Returns 0, or -1 when OpenSSL fails.
+ * Returns 0, or -1 with ${agent_uid} untouched when OpenSSL fails or a text is
+ * longer than CHANNEL_SIZE or CHANNEL_UID_SIZE allows.
  */
 int channel_agent_uid(const char *certificate, const char *name,
     const char *uid, uint32_t *agent_uid) __attribute__((warn_unused_result));

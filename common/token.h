@@ -135,8 +135,8 @@ int token_parse(const char *token, struct token_parsed *parsed,
  * Answers whether ${parsed} was signed with ${certificate} (32 hex digits,
  * case kept), in constant time.
  */
-bool token_signed_by(
-    const struct token_parsed *parsed, const char *certificate);
+bool token_signed_by(const struct token_parsed *parsed,
+    const char *certificate);
 
 /*
  * Answers whether ${token} is ours and still good: app id, signature, the

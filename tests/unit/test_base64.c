@@ -16,13 +16,13 @@ static const struct {
 	const char *bytes;
 	const char *text;
 } rfc4648[] = {
-    {"", ""},
-    {"f", "Zg=="},
-    {"fo", "Zm8="},
-    {"foo", "Zm9v"},
-    {"foob", "Zm9vYg=="},
-    {"fooba", "Zm9vYmE="},
-    {"foobar", "Zm9vYmFy"},
+	{ "", "" },
+	{ "f", "Zg==" },
+	{ "fo", "Zm8=" },
+	{ "foo", "Zm9v" },
+	{ "foob", "Zm9vYg==" },
+	{ "fooba", "Zm9vYmE=" },
+	{ "foobar", "Zm9vYmFy" },
 };
 
 static void
@@ -65,8 +65,9 @@ test_every_byte_in_every_place(void **state)
 				memset(in, 0xa5, sizeof(in));
 				in[place] = (uint8_t)value;
 				base64_encode(in, n, text);
-				assert_int_equal(
-				    base64_decode(text, 4, out, 3, &len), 0);
+				assert_int_equal(base64_decode(text, 4, out, 3,
+						     &len),
+				    0);
 				assert_int_equal(len, n);
 				assert_memory_equal(in, out, n);
 			}
@@ -75,11 +76,11 @@ test_every_byte_in_every_place(void **state)
 static void
 test_other_spellings_are_refused(void **state)
 {
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zm8",
-	    "Zh==", "Zm9=", "Zg==Zg==", "Zg=a",
-	    "=Zg=", "====", "Z===", "Zm9v=", "Zm9v ", "Zm9v\n", "Zm 9v",
-	    "Zm9v\nZm9", "Zm9-", "Zm9_", "Zm9\xc3\xa9", "\x80\x80\x80\x80",
-	    "Zm9,", "Zm9v===="};
+	static const char *const bad[] = { "Z", "Zg", "Zg=", "Zm8",
+		"Zh==", "Zm9=", "Zg==Zg==", "Zg=a",
+		"=Zg=", "====", "Z===", "Zm9v=", "Zm9v ", "Zm9v\n", "Zm 9v",
+		"Zm9v\nZm9", "Zm9-", "Zm9_", "Zm9\xc3\xa9", "\x80\x80\x80\x80",
+		"Zm9,", "Zm9v====" };
 	uint8_t bytes[16];
 	size_t i, len = 99;
 
@@ -131,11 +132,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rfc4648),
-	    cmocka_unit_test(test_every_byte_in_every_place),
-	    cmocka_unit_test(test_other_spellings_are_refused),
-	    cmocka_unit_test(test_one_byte_has_one_text),
-	    cmocka_unit_test(test_what_does_not_fit_is_refused),
+		cmocka_unit_test(test_rfc4648),
+		cmocka_unit_test(test_every_byte_in_every_place),
+		cmocka_unit_test(test_other_spellings_are_refused),
+		cmocka_unit_test(test_one_byte_has_one_text),
+		cmocka_unit_test(test_what_does_not_fit_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("base64", tests, NULL, NULL);

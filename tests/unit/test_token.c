@@ -39,8 +39,8 @@ load(const char *path)
 	struct json_object *root = json_object_from_file(path);
 
 	if (root == NULL)
-		fail_msg(
-		    "%s (run from the project root)", json_util_get_last_err());
+		fail_msg("%s (run from the project root)",
+		    json_util_get_last_err());
 	return root;
 }
 
@@ -194,8 +194,8 @@ check_payload(const struct token_parsed *parsed, const char *expected)
 
 /* Parses ${token} and compares its payload with that of ${vector}. */
 static void
-check_token(
-    const char *token, struct json_object *vector, struct token_parsed *parsed)
+check_token(const char *token, struct json_object *vector,
+    struct token_parsed *parsed)
 {
 	struct fail fail = { 0 };
 
@@ -216,13 +216,13 @@ check_service(const struct token_parsed_service *got, struct json_object *want)
 	assert_int_equal(got->privileges, fields.privileges);
 	for (i = 0; i < fields.privileges; i++) {
 		assert_int_equal(got->privilege[i].id, fields.privilege[i].id);
-		assert_int_equal(
-		    got->privilege[i].expire, fields.privilege[i].expire);
+		assert_int_equal(got->privilege[i].expire,
+		    fields.privilege[i].expire);
 	}
-	assert_string_equal(
-	    got->channel, fields.channel != NULL ? fields.channel : "");
-	assert_string_equal(
-	    got->account, fields.account != NULL ? fields.account : "");
+	assert_string_equal(got->channel,
+	    fields.channel != NULL ? fields.channel : "");
+	assert_string_equal(got->account,
+	    fields.account != NULL ? fields.account : "");
 }
 
 /* The services up to the first of a type that we do not read (7, 8). */
@@ -319,11 +319,10 @@ our_shape(struct json_object *vector)
 	rtc = item(services, 0);
 	rtm = item(services, 1);
 	return number(rtc, "type") == TOKEN_RTC &&
-	       number(rtm, "type") == TOKEN_RTM &&
-	       json_object_object_length(member(rtc, "privileges")) == 4 &&
-	       strcmp(text(rtc, "account"), text(rtm, "user_id")) == 0 &&
-	       number(member(rtm, "privileges"), "1") ==
-		   number(vector, "expire");
+	    number(rtm, "type") == TOKEN_RTM &&
+	    json_object_object_length(member(rtc, "privileges")) == 4 &&
+	    strcmp(text(rtc, "account"), text(rtm, "user_id")) == 0 &&
+	    number(member(rtm, "privileges"), "1") == number(vector, "expire");
 }
 
 static void
@@ -452,9 +451,9 @@ claims_of_case(struct json_object *c)
 		.account = account != NULL ? account : "",
 		.issue_ts = number(c, "issue_ts"),
 		.expire = number(c, "token_expire"),
-		.privilege_expire = member(c, "privilege_expire") != NULL
-					? number(c, "privilege_expire")
-					: 0,
+		.privilege_expire = member(c, "privilege_expire") != NULL ?
+		    number(c, "privilege_expire") :
+		    0,
 		.salt = number(c, "salt"),
 	};
 }
@@ -526,8 +525,9 @@ case_bad(struct json_object *c)
 	char token[TOKEN_SIZE] = "untouched";
 	struct fail fail = { 0 };
 
-	assert_int_equal(
-	    token_build(&claims, text(c, "app_certificate"), token, &fail), -1);
+	assert_int_equal(token_build(&claims, text(c, "app_certificate"), token,
+			     &fail),
+	    -1);
 	assert_string_equal(token, "");
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
 	assert_string_not_equal(fail.text, "");
@@ -543,8 +543,8 @@ case_rtc(struct json_object *c)
 
 	if (strcmp(text(c, "kind"), "rtc") == 0) {
 		if (number(c, "uid") != 0)
-			(void)snprintf(
-			    account, sizeof(account), "%u", number(c, "uid"));
+			(void)snprintf(account, sizeof(account), "%u",
+			    number(c, "uid"));
 		claims.account = account;
 	}
 	rtc = rtc_of_case(&claims, number(c, "role"));
@@ -586,8 +586,8 @@ case_parse(struct json_object *c, bool bad)
 	check_token(text(c, "token"), c, &parsed);
 	assert_int_equal(token_signed_by(&parsed, certificate),
 	    strcmp(text(c, "name"), "bad_cert_nonhex") != 0);
-	assert_int_equal(
-	    parsed.more_services, strcmp(text(c, "kind"), "convoai") == 0);
+	assert_int_equal(parsed.more_services,
+	    strcmp(text(c, "kind"), "convoai") == 0);
 	if (bad)
 		return 0;
 	assert_string_equal(parsed.app_id, text(c, "app_id"));
@@ -708,8 +708,8 @@ test_build_limits_channel_and_account(void **state)
 	longer[sizeof(longer) - 1] = '\0';
 
 	claims.channel = claims.account = longest;
-	assert_int_equal(
-	    token_build(&claims, good_certificate, token, NULL), 0);
+	assert_int_equal(token_build(&claims, good_certificate, token, NULL),
+	    0);
 	assert_int_equal(token_parse(token, &parsed, NULL), 0);
 	assert_string_equal(parsed.service[0].channel, longest);
 	assert_string_equal(parsed.service[1].account, longest);
@@ -740,8 +740,9 @@ test_pack_fits_the_largest_payload(void **state)
 		noise[i] = (uint8_t)(seed >> 16);
 	}
 	service.tail_len = room;
-	assert_int_equal(
-	    token_pack(&claims, &service, 1, good_certificate, token, NULL), 0);
+	assert_int_equal(token_pack(&claims, &service, 1, good_certificate,
+			     token, NULL),
+	    0);
 	assert_true(strlen(token) < TOKEN_SIZE);
 	assert_int_equal(token_parse(token, &parsed, NULL), 0);
 	assert_int_equal(parsed.payload_len, TOKEN_RAW_MAX);
@@ -749,8 +750,8 @@ test_pack_fits_the_largest_payload(void **state)
 	assert_true(token_signed_by(&parsed, good_certificate));
 
 	service.tail_len = room + 1;
-	assert_int_equal(
-	    token_pack(&claims, &service, 1, good_certificate, token, NULL),
+	assert_int_equal(token_pack(&claims, &service, 1, good_certificate,
+			     token, NULL),
 	    -1);
 	assert_string_equal(token, "");
 }
@@ -765,14 +766,16 @@ test_same_claims_give_the_same_token(void **state)
 
 	(void)state;
 	other.channel = "970CA35de60c44645bbae8a215061b33 1234567 another one";
-	assert_int_equal(
-	    token_build(&claims, good_certificate, first, NULL), 0);
+	assert_int_equal(token_build(&claims, good_certificate, first, NULL),
+	    0);
 	for (i = 0; i < 100; i++) {
 		other.salt = (uint32_t)i;
-		assert_int_equal(
-		    token_build(&other, good_certificate, between, NULL), 0);
-		assert_int_equal(
-		    token_build(&claims, good_certificate, second, NULL), 0);
+		assert_int_equal(token_build(&other, good_certificate, between,
+				     NULL),
+		    0);
+		assert_int_equal(token_build(&claims, good_certificate, second,
+				     NULL),
+		    0);
 		assert_string_equal(first, second);
 	}
 	assert_string_not_equal(first, between);

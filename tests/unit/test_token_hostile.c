@@ -48,8 +48,8 @@ good_token(uint32_t salt, char token[static TOKEN_SIZE])
 static bool
 verifies(const char *token)
 {
-	return token_verify(
-	    token, APP_ID, CERTIFICATE, CHANNEL, ACCOUNT, ISSUED + 1);
+	return token_verify(token, APP_ID, CERTIFICATE, CHANNEL, ACCOUNT,
+	    ISSUED + 1);
 }
 
 /* --- making tokens by hand --- */
@@ -124,9 +124,9 @@ sign(struct bytes *payload)
 	number.len = 0;
 	add_number(&number, 7, 4);
 	assert_int_equal(hmac_sha256(number.data, 4, key, 32, key), 0);
-	assert_int_equal(
-	    hmac_sha256(key, 32, payload->data + SIGNED_AT,
-		payload->len - SIGNED_AT, payload->data + SIGNATURE_AT),
+	assert_int_equal(hmac_sha256(key, 32, payload->data + SIGNED_AT,
+			     payload->len - SIGNED_AT,
+			     payload->data + SIGNATURE_AT),
 	    0);
 }
 
@@ -144,8 +144,9 @@ wrap(const struct bytes *payload, char *token)
 	uint8_t stream[9000];
 	uLongf len = sizeof(stream);
 
-	assert_int_equal(
-	    compress2(stream, &len, payload->data, payload->len, 9), Z_OK);
+	assert_int_equal(compress2(stream, &len, payload->data, payload->len,
+			     9),
+	    Z_OK);
 	text_of(stream, len, token);
 }
 
@@ -390,13 +391,13 @@ compress_as(const struct bytes *payload, int window_bits,
 	z_stream z = { 0 };
 	uint8_t stream[4096];
 
-	assert_int_equal(
-	    deflateInit2(&z, 6, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY),
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, window_bits, 8,
+			     Z_DEFAULT_STRATEGY),
 	    Z_OK);
 	if (dictionary != NULL)
-		assert_int_equal(
-		    deflateSetDictionary(&z, (const Bytef *)dictionary,
-			(uInt)strlen(dictionary)),
+		assert_int_equal(deflateSetDictionary(&z,
+				     (const Bytef *)dictionary,
+				     (uInt)strlen(dictionary)),
 		    Z_OK);
 	z.next_in = (Bytef *)(uintptr_t)payload->data;
 	z.avail_in = (uInt)payload->len;
@@ -561,8 +562,8 @@ test_wrong_app_channel_account(void **state)
 	assert_false(token_verify(token, APP_ID,
 	    "5cfd2fd1755d40ecb72977518be15d3b", CHANNEL, ACCOUNT, now));
 	assert_false(token_verify(token, APP_ID, "", CHANNEL, ACCOUNT, now));
-	assert_false(token_verify(
-	    token, APP_ID, CERTIFICATE, CHANNEL "1", ACCOUNT, now));
+	assert_false(token_verify(token, APP_ID, CERTIFICATE, CHANNEL "1",
+	    ACCOUNT, now));
 	assert_false(
 	    token_verify(token, APP_ID, CERTIFICATE, "", ACCOUNT, now));
 	assert_false(
