@@ -16,8 +16,11 @@ struct buf {
 	bool failed;
 };
 
-/* An empty buffer that will hold at most ${max} bytes: struct buf b = BUF(64) */
-#define BUF(ceiling) { .max = (ceiling) }
+/* An empty buffer for at most ${ceiling} bytes: struct buf b = BUF(64) */
+#define BUF(ceiling)                                                           \
+	{                                                                      \
+		.max = (ceiling)                                               \
+	}
 
 /* Append. Past the ceiling, or out of memory, the buffer is marked failed. */
 void buf_add(struct buf *buf, const void *data, size_t len);
@@ -31,7 +34,7 @@ bool buf_failed(const struct buf *buf);
 /* The content as a C string, "" when empty. Valid until the next append. */
 const char *buf_str(const struct buf *buf);
 
-/* Forgets the content, keeps the memory and the ceiling. */
+/* Forgets content and failure, keeps the memory and the ceiling. */
 void buf_reset(struct buf *buf);
 
 /*

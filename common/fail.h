@@ -6,23 +6,23 @@
 
 #include <stdbool.h>
 
-/* What went wrong; the responder turns this, and nothing else, into a status. */
+/* What went wrong; only the responder turns it into an HTTP status. */
 enum fail_kind {
 	FAIL_NONE = 0,
-	FAIL_BAD_INPUT,   /* 400 */
-	FAIL_FORBIDDEN,   /* 403 */
-	FAIL_NOT_FOUND,   /* 404 */
-	FAIL_METHOD,      /* 405 */
-	FAIL_TOO_LARGE,   /* 413 */
-	FAIL_MEDIA_TYPE,  /* 415 */
-	FAIL_HEAD_LARGE,  /* 431 */
-	FAIL_CONFIG,      /* 500: our settings */
-	FAIL_UPSTREAM,    /* 500: Agora, or the way to it */
-	FAIL_INTERNAL,    /* 500: us */
+	FAIL_BAD_INPUT,  /* 400 */
+	FAIL_FORBIDDEN,  /* 403 */
+	FAIL_NOT_FOUND,  /* 404 */
+	FAIL_METHOD,     /* 405 */
+	FAIL_TOO_LARGE,  /* 413 */
+	FAIL_MEDIA_TYPE, /* 415 */
+	FAIL_HEAD_LARGE, /* 431 */
+	FAIL_CONFIG,     /* 500: our settings */
+	FAIL_UPSTREAM,   /* 500: Agora, or the way to it */
+	FAIL_INTERNAL,   /* 500: us */
 };
 
-#define FAIL_TEXT_SIZE 240   /* bytes, with the NUL */
-#define FAIL_REASON_SIZE 64  /* bytes, with the NUL */
+#define FAIL_TEXT_SIZE 240  /* bytes, with the NUL */
+#define FAIL_REASON_SIZE 64 /* bytes, with the NUL */
 
 struct fail {
 	enum fail_kind kind;

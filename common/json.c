@@ -30,7 +30,13 @@ theirs(struct json *json)
 static struct json_object *
 readable(const struct json *json)
 {
-	return (struct json_object *)(uintptr_t)json;
+	union {
+		const struct json *ours;
+		struct json_object *theirs;
+	} pointer;
+
+	pointer.ours = json;
+	return pointer.theirs;
 }
 
 static enum json_type
@@ -201,8 +207,7 @@ require_member(const struct json *object, const char *key, struct fail *fail)
 }
 
 const char *
-json_require_text(const struct json *object, const char *key,
-    struct fail *fail)
+json_require_text(const struct json *object, const char *key, struct fail *fail)
 {
 	struct json *value = require_member(object, key, fail);
 
@@ -216,8 +221,8 @@ json_require_text(const struct json *object, const char *key,
 }
 
 int
-json_require_text_or_int(const struct json *object, const char *key,
-    char *out, size_t size, struct fail *fail)
+json_require_text_or_int(const struct json *object, const char *key, char *out,
+    size_t size, struct fail *fail)
 {
 	struct json *value = require_member(object, key, fail);
 	char digits[INTEGER_SIZE];
@@ -323,8 +328,8 @@ json_new_text(const char *text)
 		return NULL;
 	add_as_utf8(&clean, text);
 	if (!buf_failed(&clean))
-		string = json_object_new_string_len(buf_str(&clean),
-		    (int)clean.len);
+		string =
+		    json_object_new_string_len(buf_str(&clean), (int)clean.len);
 	buf_free(&clean);
 	return ours(string);
 }
@@ -380,8 +385,8 @@ print_string(const char *text, size_t len, struct buf *out)
 
 	buf_text(out, "\"");
 	for (size_t i = 0; i < len; i++) {
-		bool plain = (unsigned char)text[i] >= ' ' &&
-		    text[i] != '"' && text[i] != '\\';
+		bool plain = (unsigned char)text[i] >= ' ' && text[i] != '"' &&
+		    text[i] != '\\';
 
 		if (plain)
 			continue;
@@ -458,8 +463,8 @@ print_value(const struct json *json, struct buf *out)
 
 	switch (json_object_get_type(value)) {
 	case json_type_boolean:
-		buf_text(out, json_object_get_boolean(value) ? "true" :
-		    "false");
+		buf_text(out,
+		    json_object_get_boolean(value) ? "true" : "false");
 		break;
 	case json_type_int:
 		buf_format(out, "%" PRId64, json_object_get_int64(value));

@@ -43,8 +43,15 @@ struct json *json_member(const struct json *object, const char *key);
 const char *json_text(const struct json *object, const char *key);
 
 /* What a member turned out to be. NULL, and so a null, is JSON_NONE. */
-enum json_kind { JSON_NONE, JSON_BOOL, JSON_INT, JSON_DOUBLE,
-	JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
+enum json_kind {
+	JSON_NONE,
+	JSON_BOOL,
+	JSON_INT,
+	JSON_DOUBLE,
+	JSON_TEXT,
+	JSON_ARRAY,
+	JSON_OBJECT
+};
 enum json_kind json_kind(const struct json *json);
 
 /*

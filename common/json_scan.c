@@ -111,7 +111,8 @@ scan_unicode_escape(struct scan *scan)
 		return 0;
 	}
 	second = peek(scan, 6) == '\\' && peek(scan, 7) == 'u' ?
-	    four_hex(scan, 8) : -1;
+	    four_hex(scan, 8) :
+	    -1;
 	if (first > 0xdbff || second < 0xdc00 || second > 0xdfff)
 		return refuse(scan, "half a surrogate pair");
 	scan->at += 12;
@@ -143,8 +144,7 @@ scan_string_character(struct scan *scan)
 		return refuse(scan, "control character in a string");
 	if (c == '\\')
 		return scan_escape(scan);
-	size = json_scan_character(scan->text + scan->at,
-	    scan->len - scan->at);
+	size = json_scan_character(scan->text + scan->at, scan->len - scan->at);
 	if (size == 0)
 		return refuse(scan, "invalid UTF-8");
 	scan->at += size;

@@ -92,8 +92,8 @@ log_args(enum log_level level, const char *format, va_list args)
 		return;
 	if (vsnprintf(text, sizeof(text), format, args) < 0)
 		text[0] = '\0';
-	len = (size_t)snprintf(line, sizeof(line), "<%d>agora-agent: ",
-	    (int)level);
+	len = (size_t)snprintf(line, sizeof(line),
+	    "<%d>agora-agent: ", (int)level);
 	len = append_escaped(line, len, text);
 	line[len++] = '\n';
 	write_line(line, len);

@@ -5,8 +5,12 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6,
-	LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARN = 4,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7
+};
 
 /* The one global: lines above this level are dropped. Starts at info. */
 void log_set_level(enum log_level level);

@@ -7,7 +7,7 @@
 #include "common/loop.h"
 #include "common/sys.h"
 
-#define BATCH_MAX 256  /* events fetched by one epoll_wait(2) */
+#define BATCH_MAX 256 /* events fetched by one epoll_wait(2) */
 #define TIMERS_FIRST 64
 
 /* In a timer's place: it waits in due[], not in heap[]. */
@@ -143,7 +143,7 @@ static int
 grow_array(struct loop_timer ***array, size_t count)
 {
 	struct loop_timer **grown =
-	    reallocarray(*array, count, sizeof(**array));
+	    reallocarray(*array, count, sizeof(struct loop_timer *));
 
 	if (grown == NULL)
 		return -1;

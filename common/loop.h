@@ -25,8 +25,8 @@ struct loop_timer {
 };
 
 /* The struct of type ${type} whose member ${member} is at ${pointer}. */
-#define LOOP_OWNER(pointer, type, member) \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define LOOP_OWNER(pointer, type, member)                                      \
+	((type *)(void *)(((char *)(pointer)) - offsetof(type, member)))
 
 /* Returns a loop, or NULL with errno set. */
 struct loop *loop_new(void);
@@ -61,7 +61,11 @@ void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 /* Runs until loop_stop(). Returns 0, or -1 when epoll failed. */
 int loop_run(struct loop *loop);
 
-/* Makes loop_run() return after the current callback. */
+/*
+ * Makes loop_run() return after the current callback; outside of one, makes
+ * the next loop_run() return at once. Events not delivered by then are
+ * delivered by the loop_run() after it.
+ */
 void loop_stop(struct loop *loop);
 
 #endif

@@ -41,11 +41,12 @@ uint64_t
 num_in_range(const uint8_t random[static 8], uint64_t first, uint64_t last)
 {
 	uint64_t number = 0;
-	uint64_t count = last - first + 1; /* 0: all 2^64 */
 
 	for (int i = 7; i >= 0; i--)
 		number = number << 8 | random[i];
-	return count == 0 ? number : first + number % count;
+	if (first == 0 && last == UINT64_MAX)
+		return number; /* 2^64 values do not fit the divisor */
+	return first + number % (last - first + 1);
 }
 
 void

@@ -46,9 +46,11 @@ show_end(const struct secret *secret, char hint[static SECRET_HINT_SIZE])
 	size_t at = sizeof(ellipsis) - 1;
 
 	memcpy(hint, ellipsis, at);
+	memcpy(hint + at, end, HINT_SHOWN);
 	for (size_t i = 0; i < HINT_SHOWN; i++)
-		hint[at++] = ascii_is_print(end[i]) ? end[i] : '?';
-	hint[at] = '\0';
+		if (!ascii_is_print(hint[at + i]))
+			hint[at + i] = '?';
+	hint[at + HINT_SHOWN] = '\0';
 }
 
 void

@@ -34,6 +34,7 @@ bool secret_equal(const void *a, const void *b, size_t len);
  * Writes "…" and the last four characters, or "set" when the secret is
  * shorter than 16 bytes, or "not set".
  */
-void secret_hint(const struct secret *secret, char hint[static SECRET_HINT_SIZE]);
+void secret_hint(const struct secret *secret,
+    char hint[static SECRET_HINT_SIZE]);
 
 #endif

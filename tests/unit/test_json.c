@@ -83,7 +83,7 @@ json_reads_every_kind(void **state)
 		{ "s", JSON_TEXT }, { "i", JSON_INT }, { "d", JSON_DOUBLE },
 		{ "b", JSON_BOOL }, { "n", JSON_NONE }, { "x", JSON_NONE } };
 	struct json *json = parse("{\"o\":{},\"a\":[],\"s\":\"t\",\"i\":1,"
-	    "\"d\":1.5,\"b\":false,\"n\":null}");
+				  "\"d\":1.5,\"b\":false,\"n\":null}");
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
@@ -250,7 +250,8 @@ json_refuses_raw_control_characters(void **state)
 	refuse("[\"a\nb\"]", "control character in a string at byte 3");
 	refuse("[\"a\tb\"]", "control character in a string at byte 3");
 	refuse("[\"\x01\"]", "control character in a string at byte 2");
-	refuse_bytes("[\"\0\"]", 5, "body is not valid JSON: "
+	refuse_bytes("[\"\0\"]", 5,
+	    "body is not valid JSON: "
 	    "control character in a string at byte 2");
 	check_round("[\"\x7f\"]", "[\"\x7f\"]");
 }
@@ -307,7 +308,8 @@ json_refuses_bad_utf8(void **state)
 static void
 json_takes_every_length_of_utf8(void **state)
 {
-	static const char text[] = "[\"\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80"
+	static const char text[] =
+	    "[\"\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80"
 	    "\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"]";
 
 	(void)state;
@@ -392,8 +394,9 @@ json_refuses_nul_in_a_name(void **state)
 static void
 json_text_gives_strings_only(void **state)
 {
-	struct json *json = parse("{\"s\":\"text\",\"i\":1,\"n\":null,"
-	    "\"z\":\"a\\u0000b\",\"e\":\"\",\"o\":{\"s\":\"inner\"}}");
+	struct json *json =
+	    parse("{\"s\":\"text\",\"i\":1,\"n\":null,"
+		  "\"z\":\"a\\u0000b\",\"e\":\"\",\"o\":{\"s\":\"inner\"}}");
 
 	(void)state;
 	assert_string_equal(json_text(json, "s"), "text");
@@ -464,19 +467,18 @@ static void
 json_require_text_or_int_takes_both(void **state)
 {
 	struct json *json = parse("{\"s\":\"12345\",\"i\":-12345,"
-	    "\"max\":9223372036854775807}");
+				  "\"max\":9223372036854775807}");
 	struct fail fail = { 0 };
 	char out[32];
 
 	(void)state;
-	assert_int_equal(json_require_text_or_int(json, "s", out, 6, &fail),
-	    0);
+	assert_int_equal(json_require_text_or_int(json, "s", out, 6, &fail), 0);
 	assert_string_equal(out, "12345");
-	assert_int_equal(json_require_text_or_int(json, "i", out, 7, &fail),
-	    0);
+	assert_int_equal(json_require_text_or_int(json, "i", out, 7, &fail), 0);
 	assert_string_equal(out, "-12345");
-	assert_int_equal(json_require_text_or_int(json, "max", out,
-	    sizeof(out), &fail), 0);
+	assert_int_equal(json_require_text_or_int(json, "max", out, sizeof(out),
+			     &fail),
+	    0);
 	assert_string_equal(out, "9223372036854775807");
 	assert_int_equal(fail.kind, FAIL_NONE);
 	json_free(json);
@@ -496,7 +498,8 @@ json_require_text_or_int_refuses_the_rest(void **state)
 		{ "{\"k\":1.0}", "k must be a string or an integer" },
 		{ "{\"k\":true}", "k must be a string or an integer" },
 		{ "{\"k\":[]}", "k must be a string or an integer" },
-		{ "{\"k\":\"1\\u0000\"}", "k must not contain a NUL character" },
+		{ "{\"k\":\"1\\u0000\"}",
+		    "k must not contain a NUL character" },
 		{ "{\"k\":\"12345678\"}", "k is too long" },
 		{ "{\"k\":12345678}", "k is too long" },
 	};
@@ -508,7 +511,8 @@ json_require_text_or_int_refuses_the_rest(void **state)
 		char out[8] = "before";
 
 		assert_int_equal(json_require_text_or_int(json, "k", out,
-		    sizeof(out), &fail), -1);
+				     sizeof(out), &fail),
+		    -1);
 		assert_int_equal(fail.kind, FAIL_BAD_INPUT);
 		assert_string_equal(fail.text, cases[i].why);
 		assert_string_equal(out, "before");
@@ -530,7 +534,8 @@ json_at_walks_a_path(void **state)
 	assert_null(json_at(json, ""));
 	assert_null(json_at(json, "a."));
 	assert_null(json_at(NULL, "a"));
-	assert_null(json_at(json, "a_name_that_is_longer_than_any_that_this_"
+	assert_null(json_at(json,
+	    "a_name_that_is_longer_than_any_that_this_"
 	    "program_will_ever_ask_for.b"));
 	json_free(json);
 }
@@ -548,7 +553,8 @@ json_builds_a_tree(void **state)
 	json_push(array, json_new_object());
 	json_push(array, json_new_array());
 	json_put(object, "a", array);
-	check_print(object, "{\"s\":\"a\",\"i\":-9223372036854775808,"
+	check_print(object,
+	    "{\"s\":\"a\",\"i\":-9223372036854775808,"
 	    "\"a\":[\"x\",{},[]]}");
 	json_free(object);
 }
@@ -683,9 +689,13 @@ json_new_text_replaces_bad_utf8(void **state)
 	struct json *array = json_new_array();
 
 	(void)state;
-	json_push(array, json_new_text("a\xff" "b\xe2\x82"));
+	json_push(array,
+	    json_new_text("a\xff"
+			  "b\xe2\x82"));
 	json_push(array, json_new_text("\xe2\x82\xac"));
-	check_print(array, "[\"a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd\","
+	check_print(array,
+	    "[\"a\xef\xbf\xbd"
+	    "b\xef\xbf\xbd\xef\xbf\xbd\","
 	    "\"\xe2\x82\xac\"]");
 	json_free(array);
 	assert_null(json_new_text(NULL));

@@ -70,7 +70,8 @@ log_writes_priority_and_name(void **state)
 	log_info("c");
 	log_debug("d");
 	catch_end(&caught);
-	assert_string_equal(caught.text, "<3>agora-agent: a: 1\n"
+	assert_string_equal(caught.text,
+	    "<3>agora-agent: a: 1\n"
 	    "<4>agora-agent: b\n<6>agora-agent: c\n<7>agora-agent: d\n");
 }
 
@@ -111,7 +112,8 @@ log_escapes_what_could_forge_a_line(void **state)
 	catch_begin(&caught);
 	log_info("%s", "a\n<3>agora-agent: b\r\t\\ \x1b[31m\x7f\xc3\xa9~");
 	catch_end(&caught);
-	assert_string_equal(caught.text, "<6>agora-agent: a\\x0a<3>agora-agent:"
+	assert_string_equal(caught.text,
+	    "<6>agora-agent: a\\x0a<3>agora-agent:"
 	    " b\\x0d\\x09\\x5c \\x1b[31m\\x7f\\xc3\\xa9~\n");
 }
 

@@ -426,7 +426,8 @@ loop_timers_fire_in_order_of_time(void **state)
 		timers[slot].order = &order;
 		timers[slot].timer.expired = check_order;
 		assert_int_equal(loop_timer_set(loop, &timers[slot].timer,
-		    slot / 20), 0);
+				     slot / 20),
+		    0);
 	}
 	for (int i = 0; i < MANY; i += 3)
 		loop_timer_clear(loop, &timers[i].timer);

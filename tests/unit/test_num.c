@@ -17,7 +17,11 @@ num_parse_reads_integers(void **state)
 		const char *text;
 		int64_t value;
 	} cases[] = {
-		{ "0", 0 }, { "7", 7 }, { "10", 10 }, { "-1", -1 }, { "-0", 0 },
+		{ "0", 0 },
+		{ "7", 7 },
+		{ "10", 10 },
+		{ "-1", -1 },
+		{ "-0", 0 },
 		{ "4294967295", 4294967295 },
 		{ "9223372036854775807", INT64_MAX },
 		{ "-9223372036854775808", INT64_MIN },
@@ -28,7 +32,8 @@ num_parse_reads_integers(void **state)
 		int64_t value = 99;
 
 		assert_int_equal(num_parse(cases[i].text, INT64_MIN, INT64_MAX,
-		    &value), 0);
+				     &value),
+		    0);
 		assert_true(value == cases[i].value);
 	}
 }
@@ -47,7 +52,8 @@ num_parse_refuses_everything_else(void **state)
 		int64_t value = 99;
 
 		assert_int_equal(num_parse(cases[i], INT64_MIN, INT64_MAX,
-		    &value), -1);
+				     &value),
+		    -1);
 		assert_true(value == 99);
 	}
 }
