@@ -1,0 +1,117 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/region.h"
+#include "common/settings.h"
+
+#define PATH "/api/conversational-ai-agent"
+
+static char path[] = PATH;
+static char none[] = "";
+
+static void
+expect(enum settings_area area, const char *const hosts[4])
+{
+	struct settings settings = { .area = area, .api_path = path,
+		.api_base_url = none };
+	struct region region;
+	char url[REGION_URL_SIZE];
+	size_t i;
+
+	region_candidates(&settings, &region);
+	assert_int_equal(region.len, 4);
+	for (i = 0; i < 4; i++) {
+		snprintf(url, sizeof(url), "https://%s" PATH, hosts[i]);
+		assert_string_equal(region.base[i], url);
+	}
+}
+
+static void
+test_order_of_hosts(void **state)
+{
+	static const char *const us[] = { "api-us-west-1.agora.io",
+		"api-us-east-1.agora.io", "api-us-west-1.sd-rtn.com",
+		"api-us-east-1.sd-rtn.com" };
+	static const char *const eu[] = { "api-eu-west-1.agora.io",
+		"api-eu-central-1.agora.io", "api-eu-west-1.sd-rtn.com",
+		"api-eu-central-1.sd-rtn.com" };
+	static const char *const ap[] = { "api-ap-southeast-1.agora.io",
+		"api-ap-northeast-1.agora.io", "api-ap-southeast-1.sd-rtn.com",
+		"api-ap-northeast-1.sd-rtn.com" };
+	static const char *const cn[] = { "api-cn-east-1.sd-rtn.com",
+		"api-cn-north-1.sd-rtn.com", "api-cn-east-1.agora.io",
+		"api-cn-north-1.agora.io" };
+
+	(void)state;
+	expect(SETTINGS_AREA_US, us);
+	expect(SETTINGS_AREA_EU, eu);
+	expect(SETTINGS_AREA_AP, ap);
+	expect(SETTINGS_AREA_CN, cn);
+}
+
+static void
+test_path_is_the_setting(void **state)
+{
+	char chinese[] = "/cn/api/conversational-ai-agent/";
+	struct settings settings = { .area = SETTINGS_AREA_CN,
+		.api_path = chinese, .api_base_url = none };
+	struct region region;
+
+	(void)state;
+	region_candidates(&settings, &region);
+	assert_string_equal(region.base[0], "https://api-cn-east-1.sd-rtn.com"
+	    "/cn/api/conversational-ai-agent");
+}
+
+static void
+test_fixed_base_is_the_only_one(void **state)
+{
+	char base[] = "https://127.0.0.1:8443/agora//";
+	struct settings settings = { .area = SETTINGS_AREA_CN,
+		.api_path = path, .api_base_url = base };
+	struct region region;
+
+	(void)state;
+	region_candidates(&settings, &region);
+	assert_int_equal(region.len, 1);
+	assert_string_equal(region.base[0], "https://127.0.0.1:8443/agora");
+}
+
+/* Half a URL would be another one. */
+static void
+test_too_long_is_left_out(void **state)
+{
+	char base[REGION_URL_SIZE + 1];
+	struct settings settings = { .api_path = path, .api_base_url = base };
+	struct region region;
+
+	(void)state;
+	memset(base, 'a', sizeof(base));
+	base[REGION_URL_SIZE - 1] = '\0';
+	region_candidates(&settings, &region);
+	assert_int_equal(region.len, 1);
+	assert_int_equal(strlen(region.base[0]), REGION_URL_SIZE - 1);
+	base[REGION_URL_SIZE - 1] = 'a';
+	base[REGION_URL_SIZE] = '\0';
+	region_candidates(&settings, &region);
+	assert_int_equal(region.len, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order_of_hosts),
+		cmocka_unit_test(test_path_is_the_setting),
+		cmocka_unit_test(test_fixed_base_is_the_only_one),
+		cmocka_unit_test(test_too_long_is_left_out),
+	};
+
+	return cmocka_run_group_tests_name("region", tests, NULL, NULL);
+}
