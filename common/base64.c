@@ -5,23 +5,31 @@
 static const char alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/* Three bytes as four characters. */
+static void
+encode_group(const uint8_t in[static 3], char *text)
+{
+	const uint32_t group =
+	    (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
+
+	text[0] = alphabet[group >> 18];
+	text[1] = alphabet[(group >> 12) & 63];
+	text[2] = alphabet[(group >> 6) & 63];
+	text[3] = alphabet[group & 63];
+}
+
 void
 base64_encode(const uint8_t *data, size_t len, char *text)
 {
-	uint32_t group;
-	size_t i, n;
+	uint8_t last[3] = { 0 };
 
-	for (i = 0; i < len; i += n, text += 4) {
-		n = len - i < 3 ? len - i : 3;
-		group = (uint32_t)data[i] << 16;
-		if (n > 1)
-			group |= (uint32_t)data[i + 1] << 8;
-		if (n > 2)
-			group |= data[i + 2];
-		text[0] = alphabet[group >> 18];
-		text[1] = alphabet[(group >> 12) & 63];
-		text[2] = n > 1 ? alphabet[(group >> 6) & 63] : '=';
-		text[3] = n > 2 ? alphabet[group & 63] : '=';
+	for (; len >= 3; data += 3, len -= 3, text += 4)
+		encode_group(data, text);
+	if (len > 0) {
+		memcpy(last, data, len);
+		encode_group(last, text);
+		memset(text + len + 1, '=', 3 - len);
+		text += 4;
 	}
 	*text = '\0';
 }

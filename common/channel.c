@@ -141,22 +141,19 @@ name_mac(const char *certificate, int64_t now,
     const uint8_t nonce[static CHANNEL_NONCE_SIZE], const char *uid,
     uint8_t mac[static HMAC_SIZE])
 {
-	struct {
-		char label[5];
-		uint8_t time[8];
-		uint8_t nonce[CHANNEL_NONCE_SIZE];
-		char uid[CHANNEL_UID_SIZE];
-	} msg = { .label = "name" };
-	const size_t fixed = sizeof(msg) - sizeof(msg.uid);
-	size_t i, uid_len = strnlen(uid, CHANNEL_UID_SIZE);
+	static const char label[] = "name";
+	uint8_t msg[sizeof(label) + 8 + CHANNEL_NONCE_SIZE + CHANNEL_UID_SIZE];
+	size_t i, len = sizeof(label), uid_len = strnlen(uid, CHANNEL_UID_SIZE);
 
 	if (uid_len == CHANNEL_UID_SIZE)
 		return -1;
-	for (i = 0; i < sizeof(msg.time); i++)
-		msg.time[i] = (uint8_t)((uint64_t)now >> (8 * i));
-	memcpy(msg.nonce, nonce, sizeof(msg.nonce));
-	memcpy(msg.uid, uid, uid_len);
-	return channel_mac(certificate, &msg, fixed + uid_len, mac);
+	memcpy(msg, label, sizeof(label));
+	for (i = 0; i < 8; i++)
+		msg[len++] = (uint8_t)((uint64_t)now >> (8 * i));
+	memcpy(msg + len, nonce, CHANNEL_NONCE_SIZE);
+	len += CHANNEL_NONCE_SIZE;
+	memcpy(msg + len, uid, uid_len);
+	return channel_mac(certificate, msg, len + uid_len, mac);
 }
 
 int
