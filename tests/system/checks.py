@@ -25,6 +25,10 @@ OWN_CHANNEL = re.compile(r"channel_(\d{10})_[a-z2-7]{28}")
 UNCONFIGURED = ("Service not properly configured. Please check environment "
                 "variables.")
 
+# A customer's .htaccess has no say in what the host answers before it has
+# found our files, nor elsewhere on the site: only the status counts there.
+SHARED_HOST = "apache-cgi"
+
 CHECKS = []
 
 
@@ -37,10 +41,13 @@ class Check:
     profile: str = "default"
     http: bool = None     # True: only web servers; False: only direct
     only: tuple = ()      # names of transports, all if empty
+    skip: tuple = ()      # names of transports
 
     def fits(self, transport_name, is_http):
         """Whether the check is for that transport."""
         if self.only and transport_name not in self.only:
+            return False
+        if transport_name in self.skip:
             return False
         return self.http is None or self.http == is_http
 
@@ -123,6 +130,12 @@ class Api:
                    "rtcUid": "58888506", "userUid": "1234567", **changes}
         return {name: value for name, value in members.items()
                 if value is not LEAVE_OUT}
+
+    def server_error(self, answer, *statuses):
+        """An error that the web server may have answered by itself."""
+        assert answer.status in statuses, (answer.status, answer.body[:300])
+        if self.transport.name != SHARED_HOST:
+            any_error(answer, *statuses)
 
     def refused_start(self, body, status=400, word="", **how):
         """A start that is refused without a call to Agora."""
@@ -583,7 +596,7 @@ def _(api):
 BAD_UIDS = {"0": "0", "negative": "-5", "4294967296": "4294967296",
             "256 digits": "9" * 256, "leading zeros": "007",
             "the number 0": 0, "a negative number": -1,
-            "the number 4294967296": 4294967296, "a huge number": 10 ** 30,
+            "the number 4294967296": 4294967296,
             "65 letters": "u" * 65, "null in words": "null",
             "a slash": "a/b", "UTF-8": "\u00fc", "CR LF": "1\r\n2"}
 
@@ -593,6 +606,11 @@ BAD_UIDS = {"0": "0", "negative": "-5", "4294967296": "4294967296",
     for label, value in BAD_UIDS.items()})
 def _(api, name, value):
     api.refused_start(api.request(**{name: value}), 400, name)
+
+
+@check("A11 start: an integer of 30 digits is refused")
+def _(api):
+    api.refused_start(api.request(rtcUid=10 ** 30))
 
 
 @check_each("A11 start: uid taken", {
@@ -730,7 +748,7 @@ def _(api, method, endpoint):
 
 @check_each("A14 TRACE refused", PATHS)
 def _(api, path):
-    any_error(api.call("TRACE", path), 405)
+    api.server_error(api.call("TRACE", path), 405)
 
 
 @check("A14 an unknown method is refused")
@@ -781,9 +799,18 @@ def _(api):
 
 @check_each("CORS headers come with every status", {
     "200": ("GET", "/get_config", 200), "400": ("POST", "/v2/startAgent", 400),
-    "405": ("DELETE", "/v2/startAgent", 405), "404": ("GET", "/nope", 404)},
-    http=True)
+    "405": ("DELETE", "/v2/startAgent", 405)}, http=True)
 def _(api, method, path, status):
+    cors_comes_with(api, method, path, status)
+
+
+@check("CORS headers come with 404", http=True, skip=(SHARED_HOST,))
+def _(api):
+    cors_comes_with(api, "GET", "/nope", 404)
+
+
+def cors_comes_with(api, method, path, status):
+    """Without them the browser hides the error from the page."""
     answer = api.call(method, path, [JSON, ("Origin", "https://app.example")])
     assert answer.status == status
     assert answer.header("Access-Control-Allow-Origin") in (
@@ -802,7 +829,7 @@ def _(api, path, headers):
     if answer.status == 200:
         succeeded(answer)
     else:
-        any_error(answer, 400, 413, 414, 431)
+        api.server_error(answer, 400, 413, 414, 431)
 
 
 @check("B07 a head over 64 KiB is refused", http=False, only=("fastcgi",))
@@ -918,7 +945,7 @@ def _(api):
     answer = api.transport.raw(http_start(
         api, [f"Content-Length: {len(data)}",
               f"Content-Length: {len(data) + 1}"], data))
-    any_error(answer, 400)
+    api.server_error(answer, 400)
     assert api.upstream.calls() == before
 
 
@@ -977,14 +1004,15 @@ def _(api, path):
         data = succeeded(answer)["data"]
         assert data["channel_name"] == body["channelName"]
     else:
-        any_error(answer, 400, 403, 404, 405)
+        api.server_error(answer, 400, 403, 404, 405)
         assert not api.upstream.joins(body["channelName"])
 
 
 @check_each("an unknown path is 404 in JSON", {
     path: path for path in ("/", "/nope", "/v2", "/v2/", "/health",
                             "/get_config/", "/GET_CONFIG", "/.env",
-                            "/.env.local", "/docs")}, http=True)
+                            "/.env.local", "/docs")}, http=True,
+    skip=(SHARED_HOST,))
 def _(api, path):
     any_error(api.call("GET", path), 403, 404)
 

@@ -212,12 +212,15 @@ class Programs:
         return process
 
     def listen(self, endpoint, env_file, workers=2, path=None, env=()):
-        """Starts a program on a unix socket and waits until it accepts."""
+        """Starts a program on a unix socket and waits until it accepts.
+        Without workers the process that is started serves by itself."""
         path = path or self.file("s")
         log = self.log_file(f"{endpoint}.log")
+        arguments = ["--listen", path]
+        if workers:
+            arguments += ["--workers", str(workers)]
         process = self.spawn(
-            endpoint, ["--listen", path, "--workers", str(workers)],
-            self.environment({"AGORA_ENV_FILE": env_file, **dict(env)}), log)
+            endpoint, arguments, self.environment({"AGORA_ENV_FILE": env_file, **dict(env)}), log)
         program = Program(process, path, log)
         self.running.append(program)
         wait_until(lambda: process.poll() is not None or can_connect(path),

@@ -1,14 +1,26 @@
 """All transports of a test process, by kind and settings profile."""
 
-from transports import Cgi, FastCgi
+import os
+
+import servers
+from transports import Cgi, FastCgi, Http
 
 PROFILES = {
     "default": {},
     "issued": {"CHANNELS": "issued"},
     "unconfigured": None,
 }
-HTTP_KINDS = ()
-KINDS = ("cgi", "fastcgi")
+HTTP_KINDS = ("nginx", "nginx-kept", "apache-fcgid", "apache-proxy",
+              "apache-cgi")
+KINDS = ("cgi", "fastcgi", *HTTP_KINDS)
+
+# The tests come from one address and in no time.
+NO_LIMIT = [("nginx/agora-agent.conf", old, "rate=100000r/s")
+            for old in ("rate=2r/s", "rate=10r/s")]
+
+# What nginx and Apache say about the checks' bad requests.
+PROVOKED = (servers.BODY_TOO_LARGE, servers.FORBIDDEN,
+            r"AH01139: TRACE forbidden")
 
 
 class Rig:
@@ -19,18 +31,20 @@ class Rig:
         self.upstream = upstream
         self.made = {}
 
-    def env_file(self, profile, mode=0o600):
-        """A settings file for the profile."""
+    def env_file(self, profile):
+        """A settings file for the profile, readable by the web server."""
         more = PROFILES[profile]
         settings = {} if more is None else self.upstream.settings(**more)
-        return self.programs.env_file(settings, f"{profile}.env", mode)
+        path = self.programs.env_file(settings, f"{profile}.env", 0o640)
+        servers.share(path)
+        return path
 
     def transport(self, kind, profile="default"):
         """The transport of that kind with those settings."""
         key = kind, profile
         if key not in self.made:
-            self.made[key] = getattr(self, "_" + kind.replace("-", "_"))(
-                profile)
+            make = getattr(self, "_" + kind.replace("-", "_"))
+            self.made[key] = make(profile)
         return self.made[key]
 
     def _cgi(self, profile):
@@ -39,7 +53,60 @@ class Rig:
     def _fastcgi(self, profile):
         return FastCgi(self.programs, self.env_file(profile))
 
+    def _folder(self, name):
+        path = self.programs.file(name)
+        os.mkdir(path, 0o755)
+        return path
+
+    def _listening(self, profile):
+        """The three programs on sockets, and their paths by name."""
+        env_file = self.env_file(profile)
+        listening = {name: self.programs.listen(name, env_file)
+                     for name in servers.ENDPOINTS}
+        return listening.values(), {name: program.socket for name, program
+                                    in listening.items()}
+
+    def _nginx(self, profile, keepalive=False):
+        programs, sockets = self._listening(profile)
+        server = servers.Nginx(self._folder("nginx"), keepalive=keepalive,
+                               sockets=sockets, replace=NO_LIMIT,
+                               allow=PROVOKED)
+        name = "nginx-kept" if keepalive else "nginx"
+        return Http(name, server, programs, kept=keepalive)
+
+    def _nginx_kept(self, profile):
+        return self._nginx(profile, keepalive=True)
+
+    def _apache(self, name, vhost, programs=(), **more):
+        server = servers.Apache(self._folder(vhost), vhost, allow=PROVOKED,
+                                **more)
+        return Http(name, server, programs)
+
+    def _apache_started(self, name, vhost, profile):
+        """Apache starts the programs itself."""
+        return self._apache(
+            name, vhost, build=self.programs.bin,
+            env=self.programs.environment(
+                {"AGORA_ENV_FILE": self.env_file(profile)}))
+
+    def _apache_fcgid(self, profile):
+        return self._apache_started("apache-fcgid", "fcgid", profile)
+
+    def _apache_cgi(self, profile):
+        return self._apache_started("apache-cgi", "htaccess-cgid", profile)
+
+    def _apache_proxy(self, profile):
+        programs, sockets = self._listening(profile)
+        return self._apache("apache-proxy", "proxy-fcgi", programs,
+                            sockets=sockets)
+
     def close(self):
-        """Stops all of them."""
+        """Stops all of them; the first complaint comes last."""
+        complaint = None
         for transport in self.made.values():
-            transport.close()
+            try:
+                transport.close()
+            except AssertionError as error:
+                complaint = complaint or error
+        if complaint:
+            raise complaint

@@ -260,15 +260,17 @@ class Http:
 
     http = True
 
-    def __init__(self, name, server, port, kept=False):
+    def __init__(self, name, server, programs=(), kept=False):
+        """${programs} are stopped with the server; ${kept} lets all
+        requests go over one connection."""
         self.name = name
         self.server = server
-        self.port = port
-        self.kept = HttpConnection(port) if kept else None
+        self.programs = programs
+        self.kept = self.connect() if kept else None
 
     def connect(self):
         """A new connection."""
-        return HttpConnection(self.port)
+        return HttpConnection(self.server.port)
 
     def raw(self, data, method="GET"):
         """Sends bytes on a new connection and reads one answer."""
@@ -276,20 +278,13 @@ class Http:
             connection.send(data)
             return connection.answer(method)
 
-    def _on_kept(self, data, method):
-        """On the one connection; a new one if the server has hung up."""
-        try:
-            self.kept.send(data)
-            return self.kept.answer(method)
-        finally:
-            pass
-
     def request(self, method, path, headers=(), body=b""):
         """Sends a request."""
         data = http_bytes(method, path, headers, body)
         if self.kept is None:
             return self.raw(data, method)
-        answer = self._on_kept(data, method)
+        self.kept.send(data)
+        answer = self.kept.answer(method)
         if (answer.header("Connection") or "").lower() == "close":
             self.kept.sock.close()
             self.kept = self.connect()
@@ -300,3 +295,5 @@ class Http:
         if self.kept:
             self.kept.sock.close()
         self.server.stop()
+        for program in self.programs:
+            program.stop()
