@@ -19,7 +19,6 @@
 
 struct cgi {
 	struct exchange exchange;
-	bool answered;
 	int status;
 };
 
@@ -97,7 +96,6 @@ cgi_send(struct exchange *exchange, const char *answer, size_t len)
 	struct cgi *cgi = LOOP_OWNER(exchange, struct cgi, exchange);
 	ssize_t put;
 
-	cgi->answered = true;
 	while (len > 0) {
 		put = write(STDOUT_FILENO, answer, len);
 		if (put == -1 && errno == EINTR)
@@ -125,7 +123,7 @@ cgi_serve(struct service *service, char **environment)
 		return 1;
 	read_body(&body, exchange_param(environment, "CONTENT_LENGTH"), post);
 	exchange_run(&cgi.exchange, environment, &body);
-	if (!cgi.answered && loop_run(service->loop) == -1) {
+	if (loop_run(service->loop) == -1) {
 		log_error("cgi: %s", strerror(errno));
 		return 1;
 	}
