@@ -6,11 +6,12 @@
 #define COMMON_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "log.h"
-#include "secret.h"
+#include "common/log.h"
+#include "common/secret.h"
 
 struct fail;
 
@@ -60,15 +61,17 @@ void settings_source_free(struct settings_source *source);
 
 /*
  * Reads all settings into a new struct. Bad settings do not fail: the struct
- * has usable == false, and each reason was logged once, naming the setting,
- * never its value.
+ * has usable == false, the default in place of every illegal value, and each
+ * reason was logged once, naming the setting and the file, never the value.
+ * The log level is not set; the caller does that from ->log_level.
  * Returns NULL only when out of memory. The caller frees it.
  */
 struct settings *settings_load(struct settings_source *source);
 
 /*
- * Answers whether one of the files appeared, went away or changed since
- * settings_load(). Cheap: a few stat(2) calls.
+ * Answers whether one of the files appeared, went away or changed (also its
+ * owner or mode) since settings_load(); true before the first load. Cheap:
+ * at most eight stat(2) calls.
  */
 bool settings_changed(const struct settings_source *source);
 
@@ -82,5 +85,18 @@ int settings_check(struct settings_source *source, FILE *out);
 
 /* Wipes and releases. NULL is fine. */
 void settings_free(struct settings *settings);
+
+/* One setting of the table: what people may write and what it then means. */
+struct settings_entry {
+	const char *name;
+	const char *alias;    /* its second spelling, or NULL */
+	const char *fallback; /* the default as text; "" or NULL: none */
+	const char *expected; /* legal values in words: "32 hex digits" */
+	bool required;
+	bool secret;
+};
+
+/* The ${i}th setting, from 0; NULL past the last one. */
+const struct settings_entry *settings_entry_at(size_t i);
 
 #endif

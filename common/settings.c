@@ -1,0 +1,239 @@
+/*
+ * Looking settings up: process environment, then files. This is the only
+ * place that asks the process environment.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/settings_internal.h"
+
+#define ENVIRONMENT "the process environment"
+
+/* environ cannot hold "=" in a name, but getenv(3) would find "A=b" in it. */
+const char *
+settings_getenv(const char *name)
+{
+	return strchr(name, '=') == NULL ? getenv(name) : NULL;
+}
+
+/*
+ * The value of ${name} in the ${i}th source: 0 is the process environment, i
+ * the ith file. NULL when it is not set there; empty counts as not set.
+ */
+static const char *
+value_in(const struct settings_source *source, size_t i, const char *name)
+{
+	const char *value;
+
+	if (name == NULL)
+		return NULL;
+	value = i == 0 ? settings_getenv(name)
+		       : dotenv_get(&source->file[i - 1].env, name);
+	return value != NULL && *value != '\0' ? value : NULL;
+}
+
+static const char *
+source_name(const struct settings_source *source, size_t i)
+{
+	return i == 0 ? ENVIRONMENT : source->file[i - 1].path;
+}
+
+/* Looks for the spelling that ${found} does not use, with another value. */
+static void
+find_other(const struct settings_source *source,
+    const struct settings_entry *entry, const char *used,
+    struct settings_found *found)
+{
+	const char *other =
+	    found->name == entry->name ? entry->alias : entry->name;
+	const char *value = NULL;
+	size_t i;
+
+	for (i = 0; i <= source->len && value == NULL; i++)
+		value = value_in(source, i, other);
+	if (value == NULL || strcmp(value, used) == 0)
+		return;
+	found->other_name = other;
+	found->other_where = source_name(source, i - 1);
+}
+
+/*
+ * The first source that has either spelling decides; within one source the
+ * table's own name does.
+ */
+static const char *
+find_value(const struct settings_source *source,
+    const struct settings_entry *entry, struct settings_found *found)
+{
+	const char *value;
+
+	*found = (struct settings_found){ 0 };
+	for (size_t i = 0; i <= source->len; i++) {
+		found->name = entry->name;
+		value = value_in(source, i, entry->name);
+		if (value == NULL) {
+			found->name = entry->alias;
+			value = value_in(source, i, entry->alias);
+		}
+		if (value != NULL) {
+			found->where = source_name(source, i);
+			find_other(source, entry, value, found);
+			return value;
+		}
+	}
+	found->name = NULL;
+	return NULL;
+}
+
+int
+settings_read(struct settings_reading *reading, struct settings_source *source)
+{
+	struct settings_found *found = reading->found;
+	const struct settings_entry *entry;
+	const char *value;
+
+	*reading = (struct settings_reading){ .source = source };
+	reading->settings = calloc(1, sizeof(*reading->settings));
+	if (reading->settings == NULL ||
+	    settings_set_defaults(reading->settings) == -1 ||
+	    settings_files_read(source) == -1)
+		return -1;
+	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++) {
+		value = find_value(source, entry, &found[i]);
+		if (value != NULL && settings_set(reading->settings, i, value,
+					 &found[i].why) == -1)
+			return -1;
+	}
+	reading->settings->usable = settings_findings(reading, NULL, NULL) == 0;
+	return 0;
+}
+
+void
+settings_reading_free(struct settings_reading *reading)
+{
+	settings_files_forget(reading->source);
+	settings_free(reading->settings);
+	reading->settings = NULL;
+}
+
+struct teller {
+	void (*tell)(void *arg, bool problem, const char *text);
+	void *arg;
+	size_t problems;
+};
+
+static void __attribute__((format(printf, 3, 4)))
+say(struct teller *teller, bool problem, const char *format, ...)
+{
+	char text[LOG_LINE_MAX];
+	va_list args;
+
+	teller->problems += problem;
+	if (teller->tell == NULL)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	teller->tell(teller->arg, problem, text);
+}
+
+static void
+say_file(struct teller *teller, const struct settings_file *file)
+{
+	if (file->state == SETTINGS_FILE_BAD)
+		say(teller, true, "%s%s%s: %s",
+		    file->variable != NULL ? file->variable : "",
+		    file->variable != NULL ? ": " : "", file->path, file->why);
+	if (file->state == SETTINGS_FILE_UNKNOWN)
+		say(teller, false, "%s: cannot be looked for: %s", file->path,
+		    file->why);
+	if (file->state != SETTINGS_FILE_READ)
+		return;
+	for (unsigned bit = 1; bit < SETTINGS_WARN_ALL; bit <<= 1)
+		if (file->warnings & bit)
+			say(teller, false, "%s: %s", file->path,
+			    settings_warning_text(bit));
+	if (file->env.bad_line != 0)
+		say(teller, false, "%s: line %zu is not understood and skipped",
+		    file->path, file->env.bad_line);
+}
+
+static void
+say_setting(struct teller *teller, const struct settings_entry *entry,
+    const struct settings_found *found)
+{
+	if (found->name == NULL && entry->required)
+		say(teller, true, "%s is missing; expected: %s", entry->name,
+		    entry->expected);
+	if (found->why != NULL)
+		say(teller, true, "%s in %s %s; expected: %s", found->name,
+		    found->where, found->why, entry->expected);
+	if (found->other_name != NULL)
+		say(teller, false,
+		    "%s in %s is used; %s in %s has another value",
+		    found->name, found->where, found->other_name,
+		    found->other_where);
+}
+
+size_t
+settings_findings(const struct settings_reading *reading,
+    void (*tell)(void *arg, bool problem, const char *text), void *arg)
+{
+	const struct settings_source *source = reading->source;
+	struct teller teller = { .tell = tell, .arg = arg };
+	const struct settings_entry *entry;
+
+	for (size_t i = 0; i < source->len; i++)
+		say_file(&teller, &source->file[i]);
+	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++)
+		say_setting(&teller, entry, &reading->found[i]);
+	if (teller.problems > 0 && source->chosen == 0)
+		say(&teller, false, "no settings file is there; --check says "
+		    "where they are looked for");
+	return teller.problems;
+}
+
+static void
+log_finding(void *arg, bool problem, const char *text)
+{
+	(void)arg;
+	if (problem)
+		log_error("settings: %s", text);
+	else
+		log_warn("settings: %s", text);
+}
+
+struct settings *
+settings_load(struct settings_source *source)
+{
+	struct settings_reading reading;
+	struct settings *settings = NULL;
+
+	if (settings_read(&reading, source) == 0) {
+		settings_findings(&reading, log_finding, NULL);
+		settings = reading.settings;
+		reading.settings = NULL;
+	}
+	settings_reading_free(&reading);
+	return settings;
+}
+
+void
+settings_free(struct settings *settings)
+{
+	if (settings == NULL)
+		return;
+	free(settings->tts_model_id);
+	free(settings->tts_voice_id);
+	free(settings->api_path);
+	free(settings->api_base_url);
+	free(settings->ca_file);
+	free(settings->greeting);
+	free(settings->instructions);
+	free(settings->failure_message);
+	secret_wipe(settings, sizeof(*settings));
+	free(settings);
+}

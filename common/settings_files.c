@@ -1,0 +1,452 @@
+/*
+ * Where .env files may lie, reading them, and noticing that they changed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/fail.h"
+#include "common/secret.h"
+#include "common/settings_internal.h"
+
+#define PATH_LEN_MAX (256 * 1024) /* longer than an environment value can be */
+#define HOME_FILE ".config/agora-agent/env"
+#define SYSTEM_FILE "/etc/agora-agent/env"
+
+/* Takes ${path}. A path that is in the list already keeps its first place. */
+static struct settings_file *
+add_file(struct settings_source *source, int place, char *path)
+{
+	struct settings_file *file;
+
+	if (path == NULL) {
+		source->failed = true;
+		return NULL;
+	}
+	for (size_t i = 0; i < source->len; i++) {
+		if (strcmp(source->file[i].path, path) == 0) {
+			free(path);
+			return NULL;
+		}
+	}
+	file = &source->file[source->len++];
+	file->path = path;
+	file->place = place;
+	return file;
+}
+
+/* "${folder}/${name}", with one slash between; NULL when out of memory. */
+static char *
+join(const char *folder, const char *name)
+{
+	struct buf path = BUF(PATH_LEN_MAX);
+	size_t len = strlen(folder);
+
+	if (name[0] != '/') {
+		buf_text(&path, folder);
+		if (len == 0 || folder[len - 1] != '/')
+			buf_text(&path, "/");
+	}
+	buf_text(&path, name);
+	return buf_take(&path);
+}
+
+/* The file or folder that an environment variable names. */
+static void
+add_named(struct settings_source *source, int place, const char *variable,
+    const char *cwd, const char *name)
+{
+	const char *value = settings_getenv(variable);
+	struct settings_file *file;
+	char *path;
+
+	if (value == NULL || *value == '\0')
+		return;
+	path = join(cwd, value);
+	if (path != NULL && name != NULL) {
+		char *folder = path;
+
+		path = join(folder, name);
+		free(folder);
+	}
+	file = add_file(source, place, path);
+	if (file == NULL)
+		return;
+	file->variable = variable;
+	file->required = name == NULL;
+}
+
+static void
+add_folder(struct settings_source *source, int place, const char *folder)
+{
+	add_file(source, place, join(folder, ".env.local"));
+	add_file(source, place, join(folder, ".env"));
+}
+
+/* Cuts ${path} at its last slash. Answers whether a folder is left. */
+static bool
+cut_last(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return false;
+	slash[slash == path ? 1 : 0] = '\0';
+	return true;
+}
+
+/* The folder above the one that ${program} lies in. */
+static void
+add_program(struct settings_source *source, int place, const char *program)
+{
+	char *path;
+
+	if (program == NULL)
+		return;
+	path = realpath(program, NULL);
+	if (path == NULL) /* started through PATH: argv[0] is no path */
+		path = realpath("/proc/self/exe", NULL);
+	if (path != NULL && cut_last(path) && cut_last(path))
+		add_folder(source, place, path);
+	free(path);
+}
+
+struct settings_source *
+settings_source_under(const char *program, const char *home,
+    const char *system)
+{
+	struct settings_source *source = calloc(1, sizeof(*source));
+	char *cwd = getcwd(NULL, 0);
+	const char *here = cwd != NULL ? cwd : ".";
+
+	if (source == NULL) {
+		free(cwd);
+		return NULL;
+	}
+	add_named(source, 1, "AGORA_ENV_FILE", here, NULL);
+	add_named(source, 2, "CREDENTIALS_DIRECTORY", here, "env");
+	add_folder(source, 3, here);
+	add_program(source, 4, program);
+	if (home != NULL)
+		add_file(source, 5, join(home, HOME_FILE));
+	if (system != NULL)
+		add_file(source, 6, join("", system));
+	free(cwd);
+	if (source->failed) {
+		settings_source_free(source);
+		return NULL;
+	}
+	return source;
+}
+
+/* The home folder is asked of the user database: suexec removes HOME. */
+struct settings_source *
+settings_source_new(const char *program)
+{
+	const struct passwd *user = getpwuid(geteuid());
+
+	return settings_source_under(
+	    program, user != NULL ? user->pw_dir : NULL, SYSTEM_FILE);
+}
+
+void
+settings_source_free(struct settings_source *source)
+{
+	if (source == NULL)
+		return;
+	settings_files_forget(source);
+	for (size_t i = 0; i < source->len; i++)
+		free(source->file[i].path);
+	free(source);
+}
+
+void
+settings_files_forget(struct settings_source *source)
+{
+	for (size_t i = 0; i < source->len; i++)
+		dotenv_free(&source->file[i].env);
+}
+
+static struct settings_stamp
+stamp_of(const struct stat *st)
+{
+	return (struct settings_stamp){ .there = true, .dev = st->st_dev,
+		.ino = st->st_ino, .size = st->st_size, .mtime = st->st_mtim,
+		.ctime = st->st_ctim };
+}
+
+static struct settings_stamp
+stamp_at(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1)
+		return (struct settings_stamp){ 0 };
+	return stamp_of(&st);
+}
+
+static bool
+same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool
+same_stamp(const struct settings_stamp *a, const struct settings_stamp *b)
+{
+	return a->there == b->there && a->dev == b->dev && a->ino == b->ino &&
+	    a->size == b->size && same_time(&a->mtime, &b->mtime) &&
+	    same_time(&a->ctime, &b->ctime);
+}
+
+bool
+settings_changed(const struct settings_source *source)
+{
+	struct settings_stamp now;
+
+	if (!source->loaded)
+		return true;
+	for (size_t i = 0; i < source->len; i++) {
+		now = stamp_at(source->file[i].path);
+		if (!same_stamp(&now, &source->file[i].stamp))
+			return true;
+	}
+	return false;
+}
+
+/* Sets what became of a file and why. */
+static void
+settle(struct settings_file *file, enum settings_file_state state,
+    const char *why)
+{
+	size_t len = strnlen(why, sizeof(file->why) - 1);
+
+	file->state = state;
+	memcpy(file->why, why, len);
+	file->why[len] = '\0';
+}
+
+/*
+ * Why a file did not open. Only one that is certainly not there lets the
+ * search go on in silence: what we may not read could name another project
+ * than the next place does.
+ */
+static void
+settle_unopened(struct settings_file *file, int error)
+{
+	struct stat st;
+	bool there = lstat(file->path, &st) == 0;
+	bool hidden = !there && errno == EACCES;
+
+	if (!there && (error == ENOENT || error == ENOTDIR) && !file->required)
+		file->state = SETTINGS_FILE_ABSENT;
+	else if (there && error == ENOENT)
+		settle(file, SETTINGS_FILE_BAD, "it is a link to nothing");
+	else if (hidden && file->variable == NULL)
+		settle(file, SETTINGS_FILE_UNKNOWN, strerror(error));
+	else
+		settle(file, SETTINGS_FILE_BAD, strerror(error));
+}
+
+/* Answers whether ${path} leads through a folder that servers publish. */
+static bool
+in_web_root(const char *path)
+{
+	static const char *const roots[] = { "public_html", "htdocs", "www",
+		"html" };
+	size_t len;
+
+	for (; *path != '\0'; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
+			if (strlen(roots[i]) == len &&
+			    strncmp(path, roots[i], len) == 0)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * Who can read or write a file of secrets, and from where. Returns why it
+ * must not be used, or NULL with ->warnings set.
+ */
+static const char *
+judge(struct settings_file *file, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "it is not a regular file";
+	if (st->st_size > DOTENV_FILE_MAX)
+		return "it is larger than 65536 bytes";
+	if (st->st_mode & S_IWOTH)
+		return "everybody can write to it; chmod o-w";
+	if (st->st_mode & S_IROTH)
+		file->warnings |= SETTINGS_WARN_READABLE;
+	if (st->st_mode & S_IWGRP)
+		file->warnings |= SETTINGS_WARN_GROUP;
+	if (st->st_uid != geteuid() && st->st_uid != 0)
+		file->warnings |= SETTINGS_WARN_OWNER;
+	if (in_web_root(file->path))
+		file->warnings |= SETTINGS_WARN_WEB;
+	return NULL;
+}
+
+const char *
+settings_warning_text(unsigned bit)
+{
+	switch (bit) {
+	case SETTINGS_WARN_READABLE:
+		return "every user of this machine can read it; chmod o-r";
+	case SETTINGS_WARN_GROUP:
+		return "its group can write to it; chmod g-w";
+	case SETTINGS_WARN_OWNER:
+		return "it belongs to another user";
+	default:
+		return "it lies in a folder that a web server may publish";
+	}
+}
+
+/* Returns 0, or an errno. */
+static int
+read_content(int fd, struct buf *content)
+{
+	char block[4096];
+	ssize_t len;
+
+	do {
+		len = read(fd, block, sizeof(block));
+		if (len > 0)
+			buf_add(content, block, (size_t)len);
+	} while (len > 0 || (len == -1 && errno == EINTR));
+	secret_wipe(block, sizeof(block));
+	if (len == -1)
+		return errno;
+	return buf_failed(content) ? EFBIG : 0;
+}
+
+struct outer {
+	const struct settings_source *source;
+	const struct settings_file *file;
+};
+
+/*
+ * What ${NAME} means in a file besides the lines above it: python-dotenv
+ * puts the values of one file into the environment before the next is read.
+ */
+static const char *
+outer_value(void *arg, const char *name)
+{
+	const struct outer *outer = arg;
+	const struct settings_file *file = outer->source->file;
+	const char *value = settings_getenv(name);
+
+	for (; value == NULL && file < outer->file; file++)
+		value = dotenv_get(&file->env, name);
+	return value;
+}
+
+/* Windows editors begin a file with a byte order mark: not a part of a name. */
+static int
+parse(struct settings_source *source, struct settings_file *file,
+    const struct buf *content)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+	struct outer outer = { source, file };
+	const char *text = buf_str(content);
+	size_t skip = strncmp(text, mark, 3) == 0 ? 3 : 0;
+	struct fail fail = { 0 };
+
+	if (dotenv_parse(&file->env, text + skip, content->len - skip,
+		outer_value, &outer, &fail) == 0) {
+		file->state = SETTINGS_FILE_READ;
+		return 0;
+	}
+	settle(file, SETTINGS_FILE_BAD, fail.text);
+	return fail.kind == FAIL_INTERNAL ? -1 : 0;
+}
+
+/* ${fd} is the open file. The stamp is taken before its content is. */
+static int
+read_open(struct settings_source *source, struct settings_file *file, int fd)
+{
+	struct buf content = BUF(DOTENV_FILE_MAX);
+	const char *why;
+	struct stat st;
+	int error, rc = 0;
+
+	if (fstat(fd, &st) == -1) {
+		settle(file, SETTINGS_FILE_BAD, strerror(errno));
+		return 0;
+	}
+	file->stamp = stamp_of(&st);
+	why = judge(file, &st);
+	if (why != NULL) {
+		settle(file, SETTINGS_FILE_BAD, why);
+		return 0;
+	}
+	error = read_content(fd, &content);
+	if (error != 0)
+		settle(file, SETTINGS_FILE_BAD, strerror(error));
+	else
+		rc = parse(source, file, &content);
+	buf_free(&content);
+	return rc;
+}
+
+/*
+ * Links are followed (systemd and Kubernetes hand credentials over as such),
+ * what they lead to is judged. O_NONBLOCK: a FIFO must not hold us up.
+ */
+static int
+read_file(struct settings_source *source, struct settings_file *file)
+{
+	int fd = open(file->path,
+	    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int rc;
+
+	file->why[0] = '\0';
+	file->warnings = 0;
+	if (fd == -1) {
+		int error = errno;
+
+		file->stamp = stamp_at(file->path);
+		settle_unopened(file, error);
+		return 0;
+	}
+	rc = read_open(source, file, fd);
+	close(fd);
+	return rc;
+}
+
+static void
+look_only(struct settings_file *file)
+{
+	file->stamp = stamp_at(file->path);
+	file->state = file->stamp.there ? SETTINGS_FILE_LATER
+					: SETTINGS_FILE_ABSENT;
+}
+
+int
+settings_files_read(struct settings_source *source)
+{
+	struct settings_file *file = source->file;
+
+	settings_files_forget(source);
+	source->chosen = 0;
+	source->loaded = true;
+	for (; file < source->file + source->len; file++) {
+		if (source->chosen != 0 && source->chosen != file->place) {
+			look_only(file);
+			continue;
+		}
+		if (read_file(source, file) == -1)
+			return -1;
+		if (file->state == SETTINGS_FILE_READ ||
+		    file->state == SETTINGS_FILE_BAD)
+			source->chosen = file->place;
+	}
+	return 0;
+}

@@ -1,0 +1,138 @@
+/*
+ * What settings.c, settings_table.c, settings_files.c, settings_check.c and
+ * their test share.
+ */
+#ifndef COMMON_SETTINGS_INTERNAL_H
+#define COMMON_SETTINGS_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "common/dotenv.h"
+#include "common/settings.h"
+
+#define SETTINGS_COUNT 18    /* lines of the table */
+#define SETTINGS_FILES_MAX 8 /* of all places together */
+#define SETTINGS_WHY_SIZE 128
+
+/* What makes two looks at a file the same. */
+struct settings_stamp {
+	bool there;
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime;
+	struct timespec ctime; /* chmod and chown do not touch mtime */
+};
+
+enum settings_file_state {
+	SETTINGS_FILE_ABSENT,
+	SETTINGS_FILE_READ,
+	SETTINGS_FILE_BAD,     /* there, but of no use: ->why */
+	SETTINGS_FILE_UNKNOWN, /* nobody may look into its folder: ->why */
+	SETTINGS_FILE_LATER,   /* there, but an earlier place has files */
+};
+
+/* Reasons for a warning about a file that is used. */
+enum {
+	SETTINGS_WARN_READABLE = 1 << 0,
+	SETTINGS_WARN_GROUP = 1 << 1,
+	SETTINGS_WARN_OWNER = 1 << 2,
+	SETTINGS_WARN_WEB = 1 << 3,
+	SETTINGS_WARN_ALL = (1 << 4) - 1,
+};
+
+struct settings_file {
+	char *path;
+	int place;            /* files of one place have one number, from 1 */
+	const char *variable; /* that names it, or NULL */
+	bool required;
+
+	enum settings_file_state state;
+	char why[SETTINGS_WHY_SIZE];
+	unsigned warnings;
+	struct settings_stamp stamp;
+	struct dotenv env; /* empty unless _READ, and after the reading */
+};
+
+struct settings_source {
+	struct settings_file file[SETTINGS_FILES_MAX];
+	size_t len;
+	int chosen; /* the first place that has files, 0: none */
+	bool loaded;
+	bool failed; /* out of memory while it was made */
+};
+
+/* Where one setting was found. */
+struct settings_found {
+	const char *name;  /* the spelling in use, NULL: not set */
+	const char *where; /* file, or words for the environment */
+	const char *why;   /* what is wrong with it, NULL: legal */
+
+	/* The other spelling, if it is set and has another value. */
+	const char *other_name;
+	const char *other_where;
+};
+
+/* All that one look at environment and files has found. */
+struct settings_reading {
+	struct settings_source *source;
+	struct settings *settings;
+	struct settings_found found[SETTINGS_COUNT];
+};
+
+/*
+ * As settings_source_new(), with the folder of ${home} and the file ${system}
+ * instead of the user's and /etc's; either may be NULL: left out.
+ */
+struct settings_source *settings_source_under(const char *program,
+    const char *home, const char *system);
+
+/*
+ * Checks ${value}, not empty, and puts it where the ${i}th setting belongs.
+ * Returns 0 with ${why} NULL, or with ${why} set to what is wrong and
+ * ${settings} untouched; -1 when out of memory.
+ */
+int settings_set(struct settings *settings, size_t i, const char *value,
+    const char **why);
+
+/* Sets all defaults. Returns 0, or -1 when out of memory. */
+int settings_set_defaults(struct settings *settings);
+
+/* The process environment, for names that can be in it; NULL: not there. */
+const char *settings_getenv(const char *name);
+
+/*
+ * Looks at all files and reads those of the first place that has some. Each
+ * file's state says what came of it; ->env is filled of those that were read.
+ * Returns 0, or -1 when out of memory.
+ */
+int settings_files_read(struct settings_source *source);
+
+/* Wipes and releases the content of the files; the states stay. */
+void settings_files_forget(struct settings_source *source);
+
+/* The words for one bit of ->warnings. */
+const char *settings_warning_text(unsigned bit);
+
+/*
+ * Reads everything. Returns 0, or -1 when out of memory.
+ * The caller calls settings_reading_free() in both cases.
+ */
+int settings_read(struct settings_reading *reading,
+    struct settings_source *source) __attribute__((warn_unused_result));
+
+/* Wipes and releases the reading and, unless it was taken out, ->settings. */
+void settings_reading_free(struct settings_reading *reading);
+
+/*
+ * Calls ${tell} with a sentence for every problem, which makes the settings
+ * unusable, and every warning. Returns the number of problems.
+ */
+size_t settings_findings(const struct settings_reading *reading,
+    void (*tell)(void *arg, bool problem, const char *text), void *arg);
+
+#endif

@@ -1,0 +1,567 @@
+/*
+ * The table of settings, and what a legal value of each is.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/ascii.h"
+#include "common/num.h"
+#include "common/settings_internal.h"
+
+#define HEX_LEN (SETTINGS_ID_SIZE - 1)
+#define WORD_MAX 256     /* bytes of a vendor's id */
+#define URL_MAX 400      /* bytes; region.h must hold it */
+#define API_PATH_MAX 200 /* bytes; with a host before it, the same */
+
+struct choice {
+	const char *word; /* NULL after the last one */
+	int value;
+};
+
+/*
+ * An entry and how its value is checked and kept. ${set} returns 0 with ${why}
+ * set when the value is illegal, or -1 when out of memory.
+ */
+struct rule {
+	struct settings_entry entry;
+	int (*set)(struct settings *settings, const struct rule *rule,
+	    const char *value, const char **why);
+	size_t member; /* offset of a text or secret in struct settings */
+	int64_t min, max;
+	const struct choice *choices;
+	void (*keep)(struct settings *settings, int64_t value);
+};
+
+static int
+keep_text(struct settings *settings, const struct rule *rule,
+    const char *value, size_t len)
+{
+	char **member = (void *)((char *)settings + rule->member);
+	char *copy = strndup(value, len);
+
+	if (copy == NULL)
+		return -1;
+	free(*member);
+	*member = copy;
+	return 0;
+}
+
+static void
+keep_area(struct settings *settings, int64_t value)
+{
+	settings->area = (enum settings_area)value;
+}
+
+static void
+keep_channels(struct settings *settings, int64_t value)
+{
+	settings->channels_issued = value != 0;
+}
+
+static void
+keep_log_level(struct settings *settings, int64_t value)
+{
+	settings->log_level = (enum log_level)value;
+}
+
+static void
+keep_token_ttl(struct settings *settings, int64_t value)
+{
+	settings->token_ttl = (uint32_t)value;
+}
+
+/* Checks: each says what is wrong with a value, NULL when nothing is. */
+
+static const char *
+check_hex(const char *value)
+{
+	for (const char *at = value; *at != '\0'; at++)
+		if (!ascii_is_hex(*at))
+			return "has characters that are no hex digits";
+	return strlen(value) == HEX_LEN ? NULL : "has the wrong length";
+}
+
+/* Printable ASCII without spaces: what keys and ids are made of. */
+static const char *
+check_word(const char *value, size_t max)
+{
+	for (const char *at = value; *at != '\0'; at++)
+		if (!ascii_is_print(*at) || *at == ' ')
+			return "has a space or a character that is not ASCII";
+	return strlen(value) <= max ? NULL : "is too long";
+}
+
+/* Letters, digits and -._~ (RFC 3986 2.3), joined by single slashes. */
+static const char *
+check_url_path(const char *path, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (path[i] == '/' && i + 1 < len && path[i + 1] == '/')
+			return "has an empty part between two slashes";
+		if (!ascii_is_alnum(path[i]) && !strchr("/-._~", path[i]))
+			return "has a character that a URL path must not have";
+	}
+	return NULL;
+}
+
+static size_t
+without_slashes(const char *value)
+{
+	size_t len = strlen(value);
+
+	while (len > 0 && value[len - 1] == '/')
+		len--;
+	return len;
+}
+
+/* ":port" or nothing, up to ${end}. */
+static const char *
+check_port(const char *at, const char *end)
+{
+	char digits[6] = { 0 };
+	size_t len = (size_t)(end - at);
+	int64_t port;
+
+	if (len == 0)
+		return NULL;
+	if (*at == ':' && len <= sizeof(digits)) {
+		memcpy(digits, at + 1, len - 1);
+		if (num_parse(digits, 1, 65535, &port) == 0)
+			return NULL;
+	}
+	return "has a port that is not 1 to 65535";
+}
+
+/* A host name or address, up to ":" or ${end}; an IPv6 one in brackets. */
+static const char *
+host_end(const char *at, const char *end)
+{
+	if (at < end && *at == '[') {
+		for (at++; at < end && (ascii_is_hex(*at) || *at == ':' ||
+			*at == '.'); at++)
+			;
+		return at < end && *at == ']' ? at + 1 : end;
+	}
+	while (at < end && (ascii_is_alnum(*at) || *at == '.' || *at == '-'))
+		at++;
+	return at;
+}
+
+static const char *
+check_url(const char *value)
+{
+	static const char scheme[] = "https://";
+	const char *host = value + sizeof(scheme) - 1;
+	const char *end = value + without_slashes(value);
+	const char *path, *port, *why;
+
+	if (strncmp(value, scheme, sizeof(scheme) - 1) != 0)
+		return "does not start with https://";
+	if (strpbrk(host, "@?#") != NULL)
+		return "has a user name, a query or a fragment";
+	if (end <= host || (!ascii_is_alnum(*host) && *host != '['))
+		return "has no host";
+	path = memchr(host, '/', (size_t)(end - host));
+	if (path == NULL)
+		path = end;
+	port = host_end(host, path);
+	if ((*host == '[' && (port[-1] != ']' || port - host < 4)) ||
+	    (port < path && *port != ':'))
+		return "has no valid host name";
+	why = check_port(port, path);
+	if (why == NULL)
+		why = check_url_path(path, (size_t)(end - path));
+	if (why == NULL && end - value > URL_MAX)
+		why = "is too long";
+	return why;
+}
+
+static const char *
+check_file(const char *value)
+{
+	struct stat st;
+
+	if (stat(value, &st) == -1 || access(value, R_OK) == -1)
+		return "names a file that cannot be read";
+	return S_ISREG(st.st_mode) ? NULL : "does not name a file";
+}
+
+/* Setters, one for each kind of value. */
+
+static int
+set_app_id(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	(void)rule;
+	*why = check_hex(value);
+	if (*why == NULL)
+		memcpy(settings->app_id, value, SETTINGS_ID_SIZE);
+	return 0;
+}
+
+static int
+set_key(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	struct secret *member = (void *)((char *)settings + rule->member);
+
+	*why = check_word(value, SECRET_MAX);
+	if (*why == NULL && secret_set(member, value) == -1)
+		*why = "is too long";
+	return 0;
+}
+
+static int
+set_certificate(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	*why = check_hex(value);
+	return *why == NULL ? set_key(settings, rule, value, why) : 0;
+}
+
+static int
+set_word(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	*why = check_word(value, WORD_MAX);
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, strlen(value));
+}
+
+static int
+set_text(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	size_t len = strlen(value);
+
+	if (len > SETTINGS_TEXT_MAX)
+		*why = "is too long";
+	else if (!dotenv_is_utf8(value, len))
+		*why = "is not UTF-8";
+	else
+		return keep_text(settings, rule, value, len);
+	return 0;
+}
+
+static int
+set_file(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	if (*value != '\0')
+		*why = check_file(value);
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, strlen(value));
+}
+
+static int
+set_url(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	if (*value != '\0')
+		*why = check_url(value);
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, without_slashes(value));
+}
+
+static int
+set_api_path(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	size_t len = strlen(value);
+
+	if (value[len - 1] == '/')
+		len--;
+	if (*value != '/')
+		*why = "does not start with a slash";
+	else if (len > API_PATH_MAX)
+		*why = "is too long";
+	else
+		*why = check_url_path(value, strlen(value));
+	return *why == NULL ? keep_text(settings, rule, value, len) : 0;
+}
+
+static int
+set_number(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	int64_t number;
+
+	if (num_parse(value, rule->min, rule->max, &number) == -1)
+		*why = "is not a whole number in that range";
+	else if (rule->keep != NULL)
+		rule->keep(settings, number);
+	return 0;
+}
+
+static int
+set_choice(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	for (const struct choice *c = rule->choices; c->word != NULL; c++) {
+		if (strcmp(c->word, value) == 0) {
+			rule->keep(settings, c->value);
+			return 0;
+		}
+	}
+	*why = "is none of these words";
+	return 0;
+}
+
+static const struct choice areas[] = {
+	{ "US", SETTINGS_AREA_US },
+	{ "EU", SETTINGS_AREA_EU },
+	{ "AP", SETTINGS_AREA_AP },
+	{ "CN", SETTINGS_AREA_CN },
+	{ NULL, 0 },
+};
+
+static const struct choice channels[] = {
+	{ "open", 0 },
+	{ "issued", 1 },
+	{ NULL, 0 },
+};
+
+static const struct choice log_levels[] = {
+	{ "error", LOG_LEVEL_ERROR },
+	{ "warn", LOG_LEVEL_WARN },
+	{ "info", LOG_LEVEL_INFO },
+	{ "debug", LOG_LEVEL_DEBUG },
+	{ NULL, 0 },
+};
+
+#define MEMBER(name) .member = offsetof(struct settings, name)
+#define TEXT "UTF-8 text of at most 8192 bytes"
+#define KEY "a key of at most 512 characters, no spaces"
+#define WORD "an id of at most 256 characters, no spaces"
+
+static const struct rule table[] = {
+	{
+		.entry = {
+			.name = "APP_ID",
+			.alias = "AGORA_APP_ID",
+			.expected = "32 hex digits",
+			.required = true,
+		},
+		.set = set_app_id,
+	},
+	{
+		.entry = {
+			.name = "APP_CERTIFICATE",
+			.alias = "AGORA_APP_CERTIFICATE",
+			.expected = "32 hex digits",
+			.required = true,
+			.secret = true,
+		},
+		.set = set_certificate,
+		MEMBER(certificate),
+	},
+	{
+		.entry = {
+			.name = "ASR_DEEPGRAM_API_KEY",
+			.alias = "DEEPGRAM_API_KEY",
+			.expected = KEY,
+			.secret = true,
+		},
+		.set = set_key,
+		MEMBER(asr_key),
+	},
+	{
+		.entry = {
+			.name = "LLM_API_KEY",
+			.alias = "OPENAI_API_KEY",
+			.expected = KEY,
+			.secret = true,
+		},
+		.set = set_key,
+		MEMBER(llm_key),
+	},
+	{
+		.entry = {
+			.name = "TTS_ELEVENLABS_API_KEY",
+			.alias = "ELEVENLABS_API_KEY",
+			.expected = KEY,
+			.secret = true,
+		},
+		.set = set_key,
+		MEMBER(tts_key),
+	},
+	{
+		.entry = {
+			.name = "TTS_ELEVENLABS_MODEL_ID",
+			.fallback = "eleven_flash_v2_5",
+			.expected = WORD,
+		},
+		.set = set_word,
+		MEMBER(tts_model_id),
+	},
+	{
+		.entry = {
+			.name = "TTS_ELEVENLABS_VOICE_ID",
+			.alias = "ELEVENLABS_VOICE_ID",
+			.fallback = "pNInz6obpgDQGcFmaJgB",
+			.expected = WORD,
+		},
+		.set = set_word,
+		MEMBER(tts_voice_id),
+	},
+	{
+		.entry = {
+			.name = "AGENT_GREETING",
+			.fallback = "Hello! I'm your voice assistant. "
+			    "What can I do for you?",
+			.expected = TEXT,
+		},
+		.set = set_text,
+		MEMBER(greeting),
+	},
+	{
+		.entry = {
+			.name = "AGENT_INSTRUCTIONS",
+			.fallback = "You are a helpful voice assistant. "
+			    "Answer briefly and clearly.",
+			.expected = TEXT,
+		},
+		.set = set_text,
+		MEMBER(instructions),
+	},
+	{
+		.entry = {
+			.name = "AGENT_FAILURE_MESSAGE",
+			.fallback = "Sorry, that did not work. "
+			    "Please say it again.",
+			.expected = TEXT,
+		},
+		.set = set_text,
+		MEMBER(failure_message),
+	},
+	{
+		.entry = {
+			.name = "AGORA_AREA",
+			.fallback = "CN",
+			.expected = "US, EU, AP or CN",
+		},
+		.set = set_choice,
+		.choices = areas,
+		.keep = keep_area,
+	},
+	{
+		.entry = {
+			.name = "AGORA_API_PATH",
+			.fallback = "/api/conversational-ai-agent",
+			.expected = "a URL path that starts with a slash, "
+			    "at most 200 bytes",
+		},
+		.set = set_api_path,
+		MEMBER(api_path),
+	},
+	{
+		.entry = {
+			.name = "AGORA_API_BASE_URL",
+			.fallback = "",
+			.expected = "https://host[:port][/path], "
+			    "at most 400 bytes",
+		},
+		.set = set_url,
+		MEMBER(api_base_url),
+	},
+	{
+		.entry = {
+			.name = "AGORA_CA_FILE",
+			.fallback = "",
+			.expected = "a PEM file that this program can read",
+		},
+		.set = set_file,
+		MEMBER(ca_file),
+	},
+	{
+		.entry = {
+			.name = "CHANNELS",
+			.fallback = "open",
+			.expected = "open or issued",
+		},
+		.set = set_choice,
+		.choices = channels,
+		.keep = keep_channels,
+	},
+	{
+		.entry = {
+			.name = "TOKEN_TTL",
+			.fallback = "86400",
+			.expected = "300 to 86400 seconds",
+		},
+		.set = set_number,
+		.min = 300,
+		.max = 86400,
+		.keep = keep_token_ttl,
+	},
+	{
+		.entry = {
+			.name = "LOG_LEVEL",
+			.fallback = "info",
+			.expected = "error, warn, info or debug",
+		},
+		.set = set_choice,
+		.choices = log_levels,
+		.keep = keep_log_level,
+	},
+	/* Only `make run` listens there; checked so that a slip shows early. */
+	{
+		.entry = {
+			.name = "PORT",
+			.fallback = "8000",
+			.expected = "1 to 65535",
+		},
+		.set = set_number,
+		.min = 1,
+		.max = 65535,
+	},
+};
+
+#define TABLE_LEN (sizeof(table) / sizeof(table[0]))
+_Static_assert(TABLE_LEN == SETTINGS_COUNT, "settings_internal.h counts wrong");
+
+const struct settings_entry *
+settings_entry_at(size_t i)
+{
+	return i < TABLE_LEN ? &table[i].entry : NULL;
+}
+
+static bool
+has_space_around(const char *value)
+{
+	return ascii_is_space(value[0]) ||
+	    ascii_is_space(value[strlen(value) - 1]);
+}
+
+/* Texts may begin with a space; in all else it is a slip of the pen. */
+int
+settings_set(struct settings *settings, size_t i, const char *value,
+    const char **why)
+{
+	const struct rule *rule = &table[i];
+
+	*why = NULL;
+	if (rule->set != set_text && has_space_around(value)) {
+		*why = "has white space at its start or end";
+		return 0;
+	}
+	return rule->set(settings, rule, value, why);
+}
+
+int
+settings_set_defaults(struct settings *settings)
+{
+	const struct rule *rule = table;
+	const char *why = NULL;
+
+	for (; rule < table + TABLE_LEN; rule++)
+		if (rule->entry.fallback != NULL &&
+		    rule->set(settings, rule, rule->entry.fallback, &why) == -1)
+			return -1;
+	return 0;
+}
