@@ -375,14 +375,19 @@ host_of(const struct call *call, const char **host)
 	return (int)strcspn(*host, "/");
 }
 
-/* A person must act on the final ones; the others may pass by themselves. */
+/*
+ * A person must act on the final ones; the others may pass by themselves, and
+ * an agent that has left before it was stopped is everyday life.
+ */
 static void
 log_failure(const struct call *call, enum agora_class class,
     const struct http_result *result)
 {
+	bool gone = call->kind == AGORA_LEAVE && result->status == 404 &&
+	    is_from_service(result);
 	void (*log)(const char *format, ...)
 	    __attribute__((format(printf, 1, 2))) =
-	    class == AGORA_FINAL ? log_error : log_warn;
+	    class == AGORA_FINAL && !gone ? log_error : log_warn;
 	const char *name = limits[call->kind].name;
 	char reason[FAIL_REASON_SIZE];
 	const char *host;
