@@ -13,6 +13,7 @@ import os
 import signal
 import ssl
 import time
+import warnings
 
 import certificates
 import wire
@@ -24,6 +25,7 @@ APP_ID = "970CA35de60c44645bbae8a215061b33"
 APP_CERTIFICATE = "5CFd2fd1755d40ecb72977518be15d3b"
 BACKLOG = 1024
 HANDSHAKE_S = 10
+LINGER_S = 0.5  # how long a refused client may go on sending
 SHUTDOWN_S = 1  # how long a closing TLS connection may take
 
 
@@ -77,6 +79,7 @@ class Server:
                                       Connection="close")
         try:
             await wire.send(reader, writer, response, {})
+            await wire.discard(reader, LINGER_S)
         except OSError:
             pass
 
@@ -91,8 +94,10 @@ def tls_context(folder, tls_max):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if tls_max == "1.1":
         context.set_ciphers("ALL:@SECLEVEL=0")
-        context.minimum_version = ssl.TLSVersion.TLSv1_1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with warnings.catch_warnings():  # it is old, that is the point
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1_1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
     elif tls_max == "1.2":
         context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(*certificates.make_server(folder))

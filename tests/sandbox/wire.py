@@ -140,10 +140,14 @@ async def _read_body(request, reader, writer):
 
 
 async def read_request(reader, writer):
-    """The next request, or None when the client is done."""
+    """The next request, or None when the client is done. Its first byte
+    decides about TLS sent to a plain port: no empty line would follow."""
     try:
+        first = await reader.readexactly(1)
+        if not first.isalpha():
+            raise BadRequest(400, "request line")
         head = await reader.readuntil(b"\r\n\r\n")
-        request = _parse_head(head)
+        request = _parse_head(first + head)
         request.body = await _read_body(request, reader, writer)
     except asyncio.LimitOverrunError as error:
         raise BadRequest(431, "headers too large") from error
@@ -152,6 +156,18 @@ async def read_request(reader, writer):
     except ValueError as error:
         raise BadRequest(400, "URL") from error
     return request
+
+
+async def discard(reader, seconds):
+    """Reads what a refused client is still sending, for a while: closing
+    at once would reset the connection and lose the refusal."""
+    async def until_end():
+        while await reader.read(PIECE):
+            pass
+    try:
+        await asyncio.wait_for(until_end(), seconds)
+    except asyncio.TimeoutError:
+        pass
 
 
 # -- Writing ----------------------------------------------------------------
@@ -220,10 +236,23 @@ def _pieces(response, do):
             yield piece, do.get("drip_body", drip)
 
 
+def _check_present(reader, writer):
+    if reader.at_eof() or writer.transport.is_closing():
+        raise ConnectionResetError("the client has left")
+
+
+async def _write(reader, writer, piece):
+    """drain() alone does not let the loop run while there is nothing to
+    wait for, and it is the loop that learns of a client that has left."""
+    _check_present(reader, writer)
+    writer.write(piece)
+    await writer.drain()
+    await asyncio.sleep(0)
+
+
 async def _write_slowly(reader, writer, piece, seconds):
     for number in range(len(piece)):
-        writer.write(piece[number:number + 1])
-        await writer.drain()
+        await _write(reader, writer, piece[number:number + 1])
         await wait(reader, writer, seconds)
 
 
@@ -241,8 +270,7 @@ async def wait(reader, writer, seconds=None):
     loop = asyncio.get_running_loop()
     end = None if seconds is None else loop.time() + seconds
     while end is None or loop.time() < end:
-        if reader.at_eof() or writer.transport.is_closing():
-            raise ConnectionResetError("the client has left")
+        _check_present(reader, writer)
         left = LOOK_S if end is None else end - loop.time()
         await asyncio.sleep(max(0, min(LOOK_S, left)))
 
@@ -268,6 +296,5 @@ async def send(reader, writer, response, do):
         if seconds:
             await _write_slowly(reader, writer, piece, seconds)
         else:
-            writer.write(piece)
-            await writer.drain()
+            await _write(reader, writer, piece)
     return "raw" not in do and "close" not in do
