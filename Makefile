@@ -101,10 +101,76 @@ $(B)/unit/%: tests/unit/%.c $(B)/libfcgi.a $(B)/libcommon.a Makefile
 unit: $(UNIT_TESTS)
 	@for t in $(UNIT_TESTS); do $(UNIT_RUNNER) $$t || exit 1; done
 
+# ---- what people type -----------------------------------------------------
+
+PACKAGES = PYTHON=$(PYTHON) deploy/local/packages.sh
+SERVER ?= nginx
+export SERVER PORT SANDBOX
+
+run:
+	@$(PACKAGES) run $(SERVER)
+	@$(MAKE) --no-print-directory -s all
+	@exec $(PYTHON) deploy/local/run.py
+
+test:
+	@$(PACKAGES) test
+	@$(MAKE) --no-print-directory -s check
+
+# Tests of what is built in $(B); a second core is used if there is one.
+PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
+	-p no:cacheprovider -n 2 --dist loadgroup
+check: all unit
+	@$(PYTEST) tests/sandbox tests/system
+
+asan:
+	@$(PACKAGES) test
+	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
+	    $(MAKE) --no-print-directory -s check B=build-asan VARIANT=asan
+
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
+	--show-leak-kinds=all --errors-for-leak-kinds=definite,indirect,possible
+valgrind:
+	@$(PACKAGES) test
+	@$(MAKE) --no-print-directory -s unit B=build-plain VARIANT=plain \
+	    UNIT_RUNNER="$(VALGRIND)"
+	@$(MAKE) --no-print-directory -s all B=build-plain VARIANT=plain
+	@PROGRAM_WRAPPER="$(VALGRIND)" B=build-plain $(PYTHON) -m pytest -q \
+	    -p no:cacheprovider -n 2 -k "cgi or fastcgi" \
+	    tests/system/test_endpoints.py
+
+lint:
+	@$(PACKAGES) lint
+	@tests/lint/lint.sh
+
+format:
+	clang-format -i common/*.[ch] fcgi/*.[ch] tests/unit/*.c
+
+# ---- installing -----------------------------------------------------------
+
+PREFIX ?= /usr/local
+LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/agora-agent
+
+install: all
+	install -d $(LIBEXEC)
+	install -m 755 $(PROGRAM_FILES) $(LIBEXEC)
+
 clean:
 	rm -rf build build-*
 
-.PHONY: all unit unit-tests clean
+help:
+	@echo 'make run       install what is missing, build, serve on PORT (8000)'
+	@echo '               SERVER=apache for Apache, SANDBOX=1 for the sandbox'
+	@echo 'make test      install what is missing, build, run every test'
+	@echo 'make           build the programs into build/'
+	@echo 'make install   programs to PREFIX (/usr/local), DESTDIR is known'
+	@echo 'make lint      warnings, analysers, formatting, architecture'
+	@echo 'make asan      the tests under AddressSanitizer and UBSan'
+	@echo 'make valgrind  the tests under valgrind'
+	@echo 'make format    clang-format'
+	@echo 'make clean     remove build/ and build-*/'
+
+.PHONY: all unit unit-tests run test check asan valgrind lint format install \
+	clean help
 .SECONDARY:
 
 -include $(wildcard $(B)/*/*.d)

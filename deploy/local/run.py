@@ -1,0 +1,182 @@
+#!/usr/bin/python3
+"""Serves the three endpoints from this checkout through a real web server.
+
+Called by "make run". Environment: PORT (else the setting PORT, else 8000),
+SERVER (nginx or apache), SANDBOX=1 (a stand-in for Agora, with the
+credentials that are set), B (build folder).
+
+Without credentials the sandbox is used with a demo pair. The web server runs
+from the files in deploy/, from a temporary folder. Ctrl-C or TERM ends
+everything that was started.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / "tests/system"), str(ROOT / "tests/sandbox")]
+
+# pylint: disable=wrong-import-position
+import client  # noqa: E402  the sandbox
+import servers  # noqa: E402  nginx and Apache from deploy/
+
+BUILD = ROOT / os.environ.get("B", "build")
+DEMO_APP_ID = "0123456789abcdef0123456789abcdef"
+DEMO_CERTIFICATE = "fedcba9876543210fedcba9876543210"
+NAMES = ("APP_ID", "APP_CERTIFICATE")
+
+
+def say(text):
+    """One line for the person at the terminal."""
+    print(text, flush=True)
+
+
+def check():
+    """What get_config.fcgi --check says about the settings of this folder."""
+    done = subprocess.run([BUILD / "get_config.fcgi", "--check"], cwd=ROOT,
+                          stdout=subprocess.PIPE, text=True, check=False)
+    return done.returncode == 0, done.stdout
+
+
+def state(report, name):
+    """The words behind a setting's name in the report."""
+    found = re.search(rf"^ +{name} +(.*)$", report, re.M)
+    return found.group(1) if found else ""
+
+
+def setting(report, name):
+    """Where a setting's value is shown: the value."""
+    return state(report, name).rpartition(" ")[2]
+
+
+def credential(name):
+    """The value of APP_ID or APP_CERTIFICATE, for the sandbox's ears only.
+
+    32 hex digits need no more grammar than this; the programs themselves
+    read the files properly.
+    """
+    for key in (name, f"AGORA_{name}"):
+        if os.environ.get(key):
+            return os.environ[key]
+    files = [os.environ.get("AGORA_ENV_FILE", ""), ROOT / ".env.local",
+             ROOT / ".env"]
+    pattern = re.compile(rf"""^\s*(?:export\s+)?(?:AGORA_)?{name}\s*=\s*
+                         ["']?([0-9a-fA-F]{{32}})\b""", re.M | re.X)
+    for file in filter(os.path.isfile, files):
+        found = pattern.search(pathlib.Path(file).read_text(encoding="utf-8"))
+        if found:
+            return found.group(1)
+    raise SystemExit(f"SANDBOX=1: {name} is not in the environment, "
+                     ".env.local or .env of this folder")
+
+
+class Stack:
+    """Sandbox, programs and web server, ended in reverse."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.env = dict(os.environ)
+        self.sandbox = self.server = None
+        self.programs = []
+
+    def start_sandbox(self, demo):
+        """Points the programs at a sandbox of their own."""
+        app_id = DEMO_APP_ID if demo else credential("APP_ID")
+        certificate = DEMO_CERTIFICATE if demo else \
+            credential("APP_CERTIFICATE")
+        self.sandbox = client.Sandbox(self.folder, app_id=app_id,
+                                      app_certificate=certificate)
+        self.sandbox.start()
+        self.env.update(AGORA_API_BASE_URL=self.sandbox.base_url,
+                        AGORA_CA_FILE=self.sandbox.ca_file)
+        if demo:
+            self.env.update(APP_ID=app_id, APP_CERTIFICATE=certificate)
+        say(f"sandbox: {self.sandbox.origin} stands in for Agora")
+
+    def start_programs(self):
+        """One parent and two workers each."""
+        sockets = {}
+        for name in servers.ENDPOINTS:
+            sockets[name] = str(self.folder / f"{name}.sock")
+            self.programs.append(subprocess.Popen(
+                [BUILD / f"{name}.fcgi", "--listen", sockets[name],
+                 "--workers", "2"], cwd=ROOT, env=self.env,
+                stdin=subprocess.DEVNULL))
+        servers.await_sockets(sockets.values(), self.programs)
+        return sockets
+
+    def start_server(self, kind, port, sockets):
+        """nginx, or Apache with mod_proxy_fcgi, as deploy/ has them."""
+        folder = self.folder / kind
+        folder.mkdir(mode=0o755)
+        if kind == "apache":
+            self.server = servers.Apache(folder, "proxy-fcgi", port=port,
+                                         sockets=sockets)
+        else:
+            self.server = servers.Nginx(folder, port=port, sockets=sockets)
+
+    def stop(self):
+        """Ends everything, by pid, and waits for it."""
+        if self.server is not None:
+            self.server.end()
+        for program in self.programs:
+            program.send_signal(signal.SIGTERM)
+        for program in self.programs:
+            program.wait()
+        if self.sandbox is not None and self.sandbox.process is not None:
+            self.sandbox.stop(check=False)
+
+
+def serve(stack, kind, port, sandbox, demo):
+    """Starts everything and waits for a signal or for something to end."""
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    if sandbox:
+        stack.start_sandbox(demo)
+    stack.start_server(kind, port, stack.start_programs())
+    say(f"ready: http://localhost:{port}")
+    watched = stack.programs + [stack.server.process]
+    while not over.wait(0.5):
+        if any(process.poll() is not None for process in watched):
+            say("a program has ended; stopping")
+            return 1
+    return 0
+
+
+def main():
+    """Chooses what to run from settings and environment."""
+    usable, report = check()
+    demo = not usable and all(
+        state(report, name).startswith("missing") for name in NAMES)
+    if not usable and not demo:
+        say(report)
+        return 1
+    sandbox = demo or os.environ.get("SANDBOX") == "1"
+    kind = os.environ.get("SERVER", "nginx")
+    port = os.environ.get("PORT") or setting(report, "PORT") or "8000"
+    if kind not in ("nginx", "apache"):
+        raise SystemExit("SERVER must be nginx or apache")
+    if demo:
+        say("no credentials are set (APP_ID, APP_CERTIFICATE in .env): "
+            "using a demo pair and the sandbox")
+    with tempfile.TemporaryDirectory(prefix="agora-agent-") as folder:
+        os.chmod(folder, 0o711)
+        stack = Stack(folder)
+        try:
+            return serve(stack, kind, int(port), sandbox, demo)
+        except (AssertionError, OSError, RuntimeError) as error:
+            say(f"cannot serve: {error}")
+            return 1
+        finally:
+            stack.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
