@@ -43,11 +43,12 @@ def record(kind, request_id, content=b"", padding=0, version=1):
 
 def stream(kind, request_id, content, chunk=CONTENT_MAX, padding=0,
            end=True):
-    """A stream cut into records of ${chunk} bytes, and the empty last one."""
+    """A stream cut into records of ${chunk} bytes, and the empty last one,
+    which like every web server's has no padding."""
     records = [record(kind, request_id, content[at:at + chunk], padding)
                for at in range(0, len(content), chunk)]
     if end:
-        records.append(record(kind, request_id, b"", padding))
+        records.append(record(kind, request_id))
     return b"".join(records)
 
 

@@ -222,7 +222,8 @@ def test_b08_a_second_request_on_the_connection(single):
 
 @pytest.mark.parametrize("how", [
     {"chunk": 1}, {"chunk": 7}, {"chunk": 100, "padding": 255},
-    {"padding": 7}, {"request_id": 65535}, {"request_id": 256}],
+    {"chunk": 8, "padding": 8}, {"padding": 7}, {"request_id": 65535},
+    {"request_id": 256}],
     ids=str)
 def test_any_cutting_into_records(starter, upstream, how):
     """Record boundaries and padding mean nothing."""
@@ -234,14 +235,56 @@ def test_any_cutting_into_records(starter, upstream, how):
     assert data["channel_name"] == json.loads(body)["channelName"]
 
 
-def test_bytes_that_arrive_one_by_one(single):
-    """A slow but honest sender is served."""
+def test_a_request_that_arrives_in_pieces(single):
+    """A slow but honest sender is served, wherever the pieces end."""
     data = fc.request_bytes({name: GET[name] for name in
                              ("REQUEST_METHOD", "QUERY_STRING")})
-    with fc.Connection(single.socket, 30 * PATIENCE) as connection:
-        for at in range(len(data)):
-            connection.send(data[at:at + 1])
-        succeeded(parse_cgi(connection.read_answer().stdout))
+    for size in (2, 3, 7, 8, 9):
+        with fc.Connection(single.socket, 30 * PATIENCE) as connection:
+            for at in range(0, len(data), size):
+                connection.send(data[at:at + size])
+                time.sleep(0.001)
+            succeeded(parse_cgi(connection.read_answer().stdout))
+
+
+def test_the_largest_request(starter, upstream):
+    """64 KiB of parameters and 16 KiB of body are still one request."""
+    body = start_body(upstream)
+    body = body[:-1] + b',"pad":"' + b"p" * (16384 - len(body) - 9) + b'"}'
+    assert len(body) == 16384
+    params = post_params("/v2/startAgent", body)
+    room = 65536 - len(fc.pairs(params)) - len(fc.pair("HTTP_X", "")) - 3
+    params["HTTP_X"] = "x" * room
+    for chunk in (fc.CONTENT_MAX, 8192):
+        answer = fc.request(starter.socket, params, body, chunk=chunk,
+                            timeout=30 * PATIENCE)
+        assert parse_cgi(answer.stdout).status in (200, 500)
+    params["HTTP_X"] += "x" * 10
+    refused(parse_cgi(fc.request(starter.socket, params, body).stdout), 431)
+
+
+def test_padding_is_no_data(single):
+    """What lies in the padding of a record is nobody's; with records that
+    libfcgi stumbles over, the connection may be closed, but not wait."""
+    hidden = fc.record(fc.STDIN, 1, b"x" * 200)[:8]
+    for kind in (fc.PARAMS, fc.STDIN):
+        last = bytearray(fc.record(kind, 1, b"", 8))
+        last[8:] = hidden
+        begin = fc.begin() + fc.stream(fc.PARAMS, 1, fc.pairs(GET),
+                                       end=False)
+        end = (bytes(last) + fc.record(fc.STDIN, 1)
+               if kind == fc.PARAMS else
+               fc.record(fc.PARAMS, 1) + bytes(last))
+        with fc.Connection(single.socket, 30 * PATIENCE) as connection:
+            connection.send(begin + end)
+            asked = time.monotonic()
+            succeeded(get(single.socket))
+            assert time.monotonic() - asked < 1 * PATIENCE, kind
+            try:
+                answer = parse_cgi(connection.read_answer().stdout)
+                assert answer.status == 200
+            except (fc.ConnectionEnded, OSError):
+                pass
 
 
 def test_half_closed_connection_is_answered(single):
