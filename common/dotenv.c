@@ -293,7 +293,10 @@ read_line_end(struct reader *reader)
 	return 0;
 }
 
-/* What \${c} stands for in a value in ${quote}; 0 when the two bytes stay. */
+/*
+ * What \${c} stands for in a value in ${quote}; 0 when the two bytes stay.
+ * Single quotes know the first two alone.
+ */
 static char
 escaped(char quote, char c)
 {
@@ -301,10 +304,10 @@ escaped(char quote, char c)
 	static const char to[] = "\\'\"\a\b\f\n\r\t\v";
 	const char *found;
 
-	if (quote == '\'')
-		return c == '\\' || c == '\'' ? c : '\0';
-	found = memchr(from, c, sizeof(from) - 1);
-	return found != NULL ? to[found - from] : '\0';
+	found = memchr(from, c, quote == '\'' ? 2 : sizeof(from) - 1);
+	if (found == NULL)
+		return '\0';
+	return to[found - from];
 }
 
 static void
@@ -405,25 +408,20 @@ wipe_text(char *text)
 	free(text);
 }
 
-/* Adds a name without value. Returns NULL with ${fail} set when it cannot. */
-static struct dotenv_entry *
-add_name(struct dotenv *env, char *name, struct fail *fail)
+/* Makes room for one more. Returns 0, or -1 with ${fail} set. */
+static int
+grow(struct dotenv *env, struct fail *fail)
 {
 	struct dotenv_entry *grown;
 
-	if (env->len == DOTENV_NAMES_MAX) {
-		fail_set(fail, FAIL_CONFIG, "more than %d names",
+	if (env->len == DOTENV_NAMES_MAX)
+		return fail_set(fail, FAIL_CONFIG, "more than %d names",
 		    DOTENV_NAMES_MAX);
-		return NULL;
-	}
 	grown = realloc(env->entry, (env->len + 1) * sizeof(*grown));
-	if (grown == NULL) {
-		fail_set(fail, FAIL_INTERNAL, "out of memory");
-		return NULL;
-	}
+	if (grown == NULL)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	env->entry = grown;
-	grown[env->len] = (struct dotenv_entry){ .name = name };
-	return &grown[env->len++];
+	return 0;
 }
 
 /* Sets ${name}, known or new, to a copy of ${value}, which may be NULL. */
@@ -441,9 +439,10 @@ set_value(struct dotenv *env, const struct piece *name, const char *value,
 	}
 	entry = find(env, key);
 	if (entry == NULL) {
-		entry = add_name(env, key, fail);
-		if (entry == NULL)
+		if (grow(env, fail) == -1)
 			goto err;
+		entry = &env->entry[env->len++];
+		*entry = (struct dotenv_entry){ .name = key };
 		key = NULL;
 	}
 	wipe_text(entry->value);

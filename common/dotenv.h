@@ -10,9 +10,9 @@
 
 struct fail;
 
-#define DOTENV_FILE_MAX (64 * 1024)     /* bytes of a file */
-#define DOTENV_NAMES_MAX 1024           /* different names in a file */
-#define DOTENV_VALUES_MAX (1024 * 1024) /* bytes of all values, replaced */
+#define DOTENV_FILE_MAX 65536     /* bytes of a file */
+#define DOTENV_NAMES_MAX 1024     /* different names in a file */
+#define DOTENV_VALUES_MAX 1048576 /* bytes of all values, replaced */
 
 /* One name and its value; a name without "=" has value NULL. */
 struct dotenv_entry {

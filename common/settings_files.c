@@ -13,7 +13,7 @@
 #include "common/secret.h"
 #include "common/settings_internal.h"
 
-#define PATH_LEN_MAX (256 * 1024) /* longer than an environment value can be */
+#define PATH_LEN_MAX 262144 /* longer than an environment value can be */
 #define HOME_FILE ".config/agora-agent/env"
 #define SYSTEM_FILE "/etc/agora-agent/env"
 
@@ -424,6 +424,7 @@ read_file(struct settings_source *source, struct settings_file *file)
 static void
 look_only(struct settings_file *file)
 {
+	file->why[0] = '\0';
 	file->stamp = stamp_at(file->path);
 	file->state = file->stamp.there ? SETTINGS_FILE_LATER
 					: SETTINGS_FILE_ABSENT;

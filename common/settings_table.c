@@ -34,18 +34,16 @@ struct rule {
 	void (*keep)(struct settings *settings, int64_t value);
 };
 
+/* Puts a copy of ${value} in the place of the rule's text. */
 static int
 keep_text(struct settings *settings, const struct rule *rule,
     const char *value, size_t len)
 {
 	char **member = (void *)((char *)settings + rule->member);
-	char *copy = strndup(value, len);
 
-	if (copy == NULL)
-		return -1;
 	free(*member);
-	*member = copy;
-	return 0;
+	*member = strndup(value, len);
+	return *member != NULL ? 0 : -1;
 }
 
 static void
