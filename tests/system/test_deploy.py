@@ -1,0 +1,613 @@
+"""The web servers' files: accepted by Debian's servers, and what the servers
+answer by themselves, mostly with no program behind them.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import pytest
+
+import servers
+from transports import ROUTES, Http
+
+ORIGIN = "https://page.example"
+DEBIAN = pathlib.Path("/etc")
+
+
+@pytest.fixture
+def folder():
+    """One that www-data can enter, which tmp_path is not."""
+    path = tempfile.mkdtemp(prefix="agora-")
+    yield pathlib.Path(path)
+    shutil.rmtree(path)
+
+
+def nginx(folder, **more):
+    """A host name of our own."""
+    return servers.Nginx(folder, **more)
+
+
+def nginx_snippet(folder, **more):
+    """In a site of somebody else's."""
+    return servers.Nginx(folder, site="snippet", **more)
+
+
+def proxy(folder, **more):
+    """A host name of our own."""
+    return servers.Apache(folder, "proxy-fcgi", **more)
+
+
+def proxy_shared(folder, **more):
+    """In a site of somebody else's."""
+    return servers.Apache(folder, "proxy-fcgi", shared=True, **more)
+
+
+def fcgid(folder, **more):
+    """A host name of our own."""
+    return servers.Apache(folder, "fcgid", **more)
+
+
+def fcgid_shared(folder, **more):
+    """In a site of somebody else's."""
+    return servers.Apache(folder, "fcgid", shared=True, **more)
+
+
+def htaccess_fcgid(folder, **more):
+    """A shared host with mod_fcgid."""
+    return servers.Apache(folder, "htaccess-fcgid", **more)
+
+
+def htaccess_cgid(folder, **more):
+    """A shared host with mod_cgid."""
+    return servers.Apache(folder, "htaccess-cgid", **more)
+
+
+def htaccess_none(folder, **more):
+    """A shared host that runs no programs."""
+    return servers.Apache(folder, "htaccess-none", **more)
+
+
+OWN = (nginx, proxy, fcgid)
+SHARED = (nginx_snippet, proxy_shared, fcgid_shared)
+HTACCESS = (htaccess_fcgid, htaccess_cgid, htaccess_none)
+WITHOUT_PROGRAMS = (nginx, nginx_snippet, proxy, proxy_shared)
+
+each = pytest.mark.parametrize
+
+
+class Running:
+    """A server for the length of a with statement, and requests to it."""
+
+    def __init__(self, server, *expected):
+        self.server = server
+        self.http = Http(type(server).__name__, server)
+        server.expect(*expected)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *unused):
+        if kind:
+            self.server.expect("")  # the first error is the one to show
+        self.server.stop()
+
+    def ask(self, method, path, headers=(), body=b""):
+        """One request, of a page of another host."""
+        return self.http.request(
+            method, path, [("Origin", ORIGIN), *headers], body)
+
+    def route(self, path):
+        """A request to a route as its client makes it."""
+        if ROUTES[path] == "get_config":
+            return self.ask("GET", path)
+        return self.ask("POST", path, [("Content-Type", "application/json")],
+                        b"{}")
+
+
+def error(answer, status, origin="*"):
+    """The answer, which must be what contract clients can read."""
+    assert answer.status == status, (answer.status, answer.body)
+    assert answer.header("Content-Type") == "application/json"
+    assert answer.header("Access-Control-Allow-Origin") == origin
+    assert answer.header("Access-Control-Allow-Credentials") is None
+    assert answer.header("Cache-Control") == "no-store"
+    body = answer.json
+    assert set(body) - {"request_id"} == {"code", "msg", "detail"}
+    assert body["code"] == status
+    assert body["msg"] and body["detail"].endswith(".")
+    if "request_id" in body:
+        assert body["request_id"] == answer.header("X-Request-Id")
+    return answer
+
+
+def no_page_of_ours(answer, status):
+    """What a site of somebody else's answers by itself."""
+    assert answer.status == status
+    assert answer.header("Access-Control-Allow-Origin") is None
+    assert "html" in answer.header("Content-Type")
+
+
+# -- Debian takes the files -----------------------------------------------------
+
+def output_of(command, env=None):
+    """What a configuration test says; it must be content."""
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False, timeout=60)
+    said = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, said
+    return said
+
+
+def install(name, target, *replacements):
+    """As the README says, but below another root."""
+    servers.write(target, servers.shipped(name, *replacements))
+
+
+def debian_nginx(folder):
+    """A copy of /etc/nginx that knows it is one."""
+    etc = folder / "nginx"
+    shutil.copytree(DEBIAN / "nginx", etc, symlinks=True)
+    port = servers.free_port()
+    for path in (etc / "nginx.conf", etc / "sites-available/default"):
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r"\blisten (\[::\]:)?80\b", rf"listen \g<1>{port}", text)
+        for old, new in (("/etc/nginx", etc), ("/var/log/nginx", folder),
+                         ("/run/nginx.pid", folder / "pid")):
+            text = text.replace(old, str(new))
+        path.write_text(text, encoding="utf-8")
+    enabled = etc / "sites-enabled/default"
+    enabled.unlink(missing_ok=True)
+    enabled.symlink_to(etc / "sites-available/default")
+    return etc, port
+
+
+@each("site", ["site.example", "the default site"])
+def test_nginx_t(folder, site):
+    """nginx -t on Debian's configuration with our files added."""
+    etc, port = debian_nginx(folder)
+    log = ("/var/log/nginx", str(folder))
+    install("nginx/agora-agent.conf", etc / "conf.d/agora-agent.conf")
+    install("nginx/agora-agent-locations.conf",
+            etc / "snippets/agora-agent.conf", log)
+    install("nginx/agora-agent-fastcgi.conf",
+            etc / "snippets/agora-agent-fastcgi.conf", log)
+    if site == "site.example":
+        install("nginx/site.example", etc / "sites-enabled/agora-agent",
+                ("listen 80;", f"listen {port};"),
+                ("listen [::]:80;", f"listen [::]:{port};"))
+    else:
+        path = etc / "sites-available/default"
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\tserver_name _;") == 1
+        path.write_text(text.replace(
+            "\tserver_name _;",
+            "\tserver_name _;\n\tinclude snippets/agora-agent.conf;"),
+            encoding="utf-8")
+    said = output_of(["nginx", "-t", "-e", str(folder / "error.log"),
+                      "-c", str(etc / "nginx.conf")])
+    assert "test is successful" in said
+    assert "[warn]" not in said or os.geteuid() != 0, said
+
+
+@each("vhost", ["fcgid", "proxy-fcgi"])
+def test_apachectl_configtest(folder, vhost):
+    """apache2 -t on Debian's configuration with our files added and the
+    modules enabled that the file itself names."""
+    etc = folder / "apache2"
+    shutil.copytree(DEBIAN / "apache2", etc, symlinks=True)
+    text = servers.shipped(f"apache/vhost-{vhost}.conf")
+    servers.write(etc / "sites-enabled/agora-agent.conf", text)
+    install("apache/agora-agent-common.conf",
+            etc / "agora-agent-common.conf")
+    modules = re.search(r"a2enmod ([\w ]+) &&", text).group(1).split()
+    for name in list(modules):
+        load = (etc / f"mods-available/{name}.load").read_text("utf-8")
+        depends = re.search(r"^# Depends: (.*)$", load, re.M)
+        modules += depends.group(1).split() if depends else []
+    for name in modules:
+        for path in (etc / "mods-available").glob(f"{name}.*"):
+            link = etc / "mods-enabled" / path.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(path)
+    said = output_of(
+        ["apache2", "-t", "-d", str(etc), "-f", str(etc / "apache2.conf")],
+        {"APACHE_RUN_USER": "www-data", "APACHE_RUN_GROUP": "www-data",
+         "APACHE_PID_FILE": f"{folder}/pid", "APACHE_RUN_DIR": str(folder),
+         "APACHE_LOCK_DIR": str(folder), "APACHE_LOG_DIR": str(folder),
+         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    assert "Syntax OK" in said
+
+
+# -- No program behind ---------------------------------------------------------
+
+@each("make", WITHOUT_PROGRAMS)
+def test_programs_not_running(folder, make):
+    """Every route says so in JSON, and that one may try again."""
+    with Running(make(folder), servers.DOWN) as server:
+        status = 502 if "nginx" in make.__name__ else 503
+        for path in ROUTES:
+            answer = error(server.route(path), status)
+            assert answer.header("Retry-After") == "5"
+            assert answer.json["request_id"]
+
+
+@each("make", [fcgid, fcgid_shared, htaccess_fcgid, htaccess_cgid])
+def test_programs_not_installed(folder, make):
+    """Apache looks for the file and says 404."""
+    with Running(make(folder), "AH01264: ", "AH01262: ",
+                 "AH02811: stderr|AH02811: ") as server:
+        for path in ROUTES:
+            error(server.route(path), 404)
+
+
+@each("make", [fcgid, fcgid_shared, htaccess_fcgid, htaccess_cgid])
+def test_broken_program(folder, make):
+    """A program that ends without an answer is a 500 in JSON."""
+    broken = folder / "broken"
+    broken.mkdir()
+    for name in servers.ENDPOINTS:
+        shutil.copy("/bin/false", broken / f"{name}.fcgi")
+    with Running(make(folder, build=broken), servers.BROKEN_PROGRAM,
+                 "mod_fcgid: process .* exit", "mod_fcgid: can't apply",
+                 "mod_fcgid: .*spawn", "cgid:error.*reset by peer",
+                 r"\(104\)Connection reset") as server:
+        error(server.route("/get_config"), 500)
+        error(server.route("/api/v2/startAgent"), 500)
+
+
+@each("make", OWN + SHARED + HTACCESS)
+def test_preflight(folder, make):
+    """204 for every route, with what a page needs to go on."""
+    with Running(make(folder)) as server:
+        for path in ROUTES:
+            answer = server.ask("OPTIONS", path, [
+                ("Access-Control-Request-Method", "POST"),
+                ("Access-Control-Request-Headers", "content-type")])
+            assert answer.status == 204
+            assert answer.header("Access-Control-Allow-Origin") == "*"
+            assert answer.header("Access-Control-Allow-Methods") == (
+                "GET, HEAD, POST")
+            assert answer.header("Access-Control-Allow-Headers") == (
+                "Authorization, Content-Type, *")
+            assert answer.header("Access-Control-Max-Age") == "7200"
+            assert answer.header("Access-Control-Allow-Credentials") is None
+
+
+@each("make", OWN)
+def test_nothing_else_is_there(folder, make):
+    """On a host name of our own: no file, no folder, no program."""
+    with Running(make(folder), servers.FORBIDDEN) as server:
+        for path in ("/", "/nope", "/.env", "/get_config/", "/v2",
+                     "/get_config.fcgi", "/agora-agent-error",
+                     "/api/api/get_config", "/v2/get_config"):
+            error(server.ask("GET", path), 404)
+        error(server.ask("OPTIONS", "/nope"), 404)
+
+
+@each("make", SHARED + (htaccess_cgid,))
+def test_other_pages_stay_as_they_are(folder, make):
+    """In a site of somebody else's: neither our headers nor our errors."""
+    with Running(make(folder), r"open\(\) .* failed \(2: ") as server:
+        no_page_of_ours(server.ask("GET", "/index.html"), 200)
+        no_page_of_ours(server.ask("GET", "/nope"), 404)
+        no_page_of_ours(server.ask("GET", "/api"), 404)
+        no_page_of_ours(server.ask("TRACE", "/index.html"), 405)
+
+
+@each("make", [nginx, nginx_snippet])
+def test_nginx_method(folder, make):
+    """The wrong method does not come as far as a program."""
+    with Running(make(folder)) as server:
+        for path, name in ROUTES.items():
+            get = name == "get_config"
+            for method in ("PUT", "DELETE", "POST" if get else "GET"):
+                answer = error(server.ask(method, path), 405)
+                assert answer.header("Allow") == (
+                    "GET, HEAD" if get else "POST")
+
+
+@each("make", OWN)
+def test_trace(folder, make):
+    """Off."""
+    with Running(make(folder), servers.FORBIDDEN) as server:
+        error(server.ask("TRACE", "/get_config"), 405)
+
+
+@each("make", OWN + SHARED + HTACCESS)
+def test_body_too_large(folder, make):
+    """16 KiB and a byte never reach a program, and the largest length that
+    can be written is no smaller one."""
+    with Running(make(folder), servers.BODY_TOO_LARGE) as server:
+        for path in ("/v2/startAgent", "/api/stopAgent"):
+            error(server.ask("POST", path, body=b"x" * 16385), 413)
+            error(server.ask("POST", path, [
+                ("Content-Length", str(2 ** 32 + 5))]), 413)
+
+
+@each("make", [nginx, nginx_snippet])
+def test_chunked_body_too_large(folder, make):
+    """Without a length as well."""
+    with Running(make(folder), servers.BODY_TOO_LARGE) as server:
+        chunks = b"4000\r\n" + b"x" * 0x4000 + b"\r\n1\r\nx\r\n0\r\n\r\n"
+        error(server.ask("POST", "/startAgent", [
+            ("Transfer-Encoding", "chunked")], chunks), 413)
+
+
+@each("make", OWN)
+def test_not_quite_http(folder, make):
+    """What is refused before there is a path is refused in JSON too."""
+    end = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    with Running(make(folder), "client sent ") as server:
+        for data, statuses in (
+                (b"GET /get_config?" + b"x" * 9000 + end + b"\r\n", {414}),
+                (b"GET /get_config" + end + b"X: " + b"x" * 20000 +
+                 b"\r\n\r\n", {400, 431}),
+                (b"GET /get_config HTTP/1.1\r\n\r\n", {400}),
+                (b"garbage\r\n\r\n", {400}),
+                (b"GET /get_config HTTP/9.9\r\n\r\n", {400, 505})):
+            answer = server.http.raw(data)
+            assert answer.status in statuses, data[:40]
+            error(answer, answer.status)
+
+
+# -- Limits ---------------------------------------------------------------------
+
+@each("make", [nginx, nginx_snippet])
+def test_rate_limit(folder, make):
+    """Starts of one address are limited, whatever route they take; nothing
+    else is, and the refusal can be read by a page."""
+    with Running(make(folder), servers.DOWN, servers.RATE_LIMITED) as server:
+        starts = [path for path, name in ROUTES.items()
+                  if name == "start_agent"]
+        answers = [server.route(starts[i % 4]) for i in range(40)]
+        passed = [answer for answer in answers if answer.status == 502]
+        assert 21 <= len(passed) < 30  # 1 + burst, and 2 a second
+        for answer in answers[:20]:
+            error(answer, 502)
+        refused = error(answers[-1], 429)
+        assert refused.header("Retry-After") == "2"
+        assert server.ask("OPTIONS", "/startAgent").status == 204
+        for _ in range(40):
+            error(server.route("/v2/stopAgent"), 502)
+            error(server.route("/get_config"), 502)
+
+
+def silent_socket(server, name):
+    """Listens where the program would, and never answers."""
+    path = server.server.sockets[name]
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(path)
+    os.chmod(path, 0o660)
+    servers.share(path)
+    sock.listen(8)
+    return sock
+
+
+@each("make, edit", [
+    (nginx, ("nginx/agora-agent-fastcgi.conf", "fastcgi_read_timeout 30s",
+             "fastcgi_read_timeout 1s")),
+    (proxy, ("apache/vhost-proxy-fcgi.conf", "timeout=30", "timeout=1"))])
+def test_silent_program(folder, make, edit):
+    """504 in JSON, and a start is handed over once."""
+    with Running(make(folder, replace=[edit]), servers.TIMED_OUT) as server:
+        with silent_socket(server, "start_agent") as sock:
+            error(server.route("/startAgent"), 504)
+            sock.settimeout(0.2)
+            sock.accept()[0].close()
+            with pytest.raises(TimeoutError):
+                sock.accept()
+
+
+@each("make", [nginx, proxy])
+def test_program_that_hangs_up(folder, make):
+    """A start that was read and not answered is not sent again."""
+    with Running(make(folder), servers.BROKEN_PROGRAM) as server:
+        with silent_socket(server, "start_agent") as sock:
+            pid = os.fork()
+            if pid == 0:
+                accepted = sock.accept()[0]
+                accepted.recv(8)
+                accepted.close()
+                os._exit(0)
+            error(server.route("/startAgent"), 502 if make is nginx else 503)
+            assert os.waitpid(pid, 0)[1] == 0
+            sock.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                sock.accept()
+
+
+# -- Origins ----------------------------------------------------------------------
+
+NGINX_LISTED = [
+    ("nginx/agora-agent.conf", "\tdefault any;\n", ""),
+    ("nginx/agora-agent.conf", "# default none;", "default none;"),
+    ("nginx/agora-agent.conf", '# "https://www.', '"https://www.'),
+    ("nginx/agora-agent.conf", '# "http://local', '"http://local')]
+
+
+def apache_listed(name):
+    """What the marked place tells the user to do."""
+    allow = "Header always set Access-Control-Allow-Origin "
+    return [(name, allow + '"*"', "#"),
+            (name, "#" + allow, allow),
+            (name, '#\t"expr=', '\t"expr='),
+            (name, "#Header always merge Vary", "Header always merge Vary")]
+
+
+@each("make, edits", [
+    (nginx, NGINX_LISTED),
+    (nginx_snippet, NGINX_LISTED),
+    (proxy, apache_listed("apache/agora-agent-common.conf")),
+    (proxy_shared, apache_listed("apache/agora-agent-common.conf")),
+    (htaccess_none, apache_listed("apache/htaccess"))])
+def test_listed_origins(folder, make, edits):
+    """A listed page is named in every answer, another one in none."""
+    listed = ("https://www.example.com", "http://localhost:3000")
+    others = (
+        "https://example.com", "http://www.example.com", "null",
+        "https://www.example.com.evil.example", "https://www.example.com:8443",
+        "https://www.example.com/", "HTTPS://WWW.EXAMPLE.COM",
+        "https://www.example.com https://evil.example", "any", "listed", "*")
+    with Running(make(folder, replace=edits), servers.DOWN) as server:
+        for method in ("OPTIONS", "GET"):
+            for origin in listed + others:
+                answer = server.http.request(
+                    method, "/get_config", [("Origin", origin)])
+                expected = origin if origin in listed else None
+                assert answer.header("Access-Control-Allow-Origin") == expected
+                assert "Origin" in answer.header("Vary")
+                if method == "GET":
+                    error(answer, answer.status, expected)
+        answer = server.http.request("GET", "/get_config")
+        assert answer.header("Access-Control-Allow-Origin") is None
+
+
+# -- With the programs ------------------------------------------------------------
+
+def program_answered(answer, status):
+    """An answer of a program's own."""
+    assert answer.status == status, (answer.status, answer.body)
+    assert answer.json["code"] == (0 if status == 200 else status)
+    assert answer.header("X-Request-Id")
+    assert answer.header("Access-Control-Allow-Origin") == "*"
+    return answer
+
+
+def started_by_apache(rig, programs):
+    """The programs for an Apache that starts them, with settings."""
+    return {"build": programs.bin,
+            "env": programs.environment(
+                {"AGORA_ENV_FILE": rig.env_file("default")})}
+
+
+HOSTS = {
+    "typical": {},
+    "Options not allowed": {
+        "host": "AllowOverride FileInfo\nOptions +ExecCGI",
+        "replace": [("apache/htaccess", "Options +ExecCGI", "")]},
+    "MultiViews on": {
+        "host": "AllowOverride All\nOptions MultiViews FollowSymLinks"},
+}
+
+
+@each("host", HOSTS)
+@each("below", ["", "voice", "api"])
+@each("make", [htaccess_fcgid, htaccess_cgid])
+def test_htaccess_folders(folder, rig, programs, make, below, host):
+    """The routes work in the top folder and in one below it."""
+    more = {**HOSTS[host], **started_by_apache(rig, programs)}
+    with Running(make(folder, below=below, **more)) as server:
+        base = f"/{below}" if below else ""
+        for path, name in ROUTES.items():
+            url = base + path
+            if name == "get_config":
+                program_answered(server.ask("GET", url), 200)
+            else:
+                program_answered(server.ask("POST", url, [
+                    ("Content-Type", "application/json")], b"{}"), 400)
+
+
+@each("make", [htaccess_fcgid, htaccess_cgid])
+def test_htaccess_query(folder, rig, programs, make):
+    """A query arrives; one that would be arguments does not."""
+    with Running(make(folder, **started_by_apache(rig, programs))) as server:
+        answer = program_answered(
+            server.ask("GET", "/get_config?channel=room&uid=7"), 200)
+        assert answer.json["data"]["channel_name"] == "room"
+        assert answer.json["data"]["uid"] == "7"
+        program_answered(server.ask("GET", "/get_config?uid=x"), 400)
+        for path in ("/get_config", "/api/get_config", "/get_config.fcgi"):
+            program_answered(server.ask("GET", path + "?--check"), 200)
+
+
+@each("make", HTACCESS)
+def test_htaccess_private_files(folder, rig, programs, make):
+    """Settings and copies of programs are neither handed out nor run."""
+    names = (".env", ".env.local", "env.sample", "get_config.fcgi.bak",
+             "get_config.fcgi.new", "get_config.fcgi~", ".env~")
+    more = started_by_apache(rig, programs)
+    with Running(make(folder, **more), servers.FORBIDDEN) as server:
+        for name in names:
+            path = folder / "www" / name
+            shutil.copy(folder / "www/get_config.fcgi", path)
+            path.chmod(0o755)
+            answer = server.ask("GET", "/" + name)
+            assert answer.status == 403, name
+            assert b"ELF" not in answer.body
+
+
+def test_htaccess_without_programs_hands_nothing_out(folder, programs):
+    """Neither mod_fcgid nor CGI: no download, and JSON that says why."""
+    with Running(htaccess_none(folder, build=programs.bin)) as server:
+        for name in servers.ENDPOINTS:
+            answer = error(server.ask("GET", f"/{name}.fcgi"), 403)
+            assert "neither mod_fcgid nor CGI" in answer.json["detail"]
+        for path in ROUTES:
+            error(server.route(path), 403)
+
+
+def listening(server, programs, env_file):
+    """get_config on the server's socket."""
+    path = server.server.sockets["get_config"]
+    program = programs.listen("get_config", env_file, path=path)
+    servers.share(path)
+    return program
+
+
+@each("make", [nginx, proxy])
+def test_program_restarted(folder, rig, programs, make):
+    """A restarted program is back at once, kept connections or not."""
+    env_file = rig.env_file("default")
+    with Running(make(folder), servers.DOWN) as server:
+        for _ in range(5):
+            program = listening(server, programs, env_file)
+            for _ in range(4):
+                program_answered(server.route("/get_config"), 200)
+            assert program.stop() == 0
+            error(server.route("/get_config"), 502 if make is nginx else 503)
+
+
+@each("make", [nginx, proxy])
+def test_reload(folder, rig, programs, make):
+    """The server reads its files again and goes on."""
+    with Running(make(folder)) as server:
+        program = listening(server, programs, rig.env_file("default"))
+        for _ in range(3):
+            program_answered(server.route("/get_config"), 200)
+            server.server.reload()
+        program_answered(server.route("/get_config"), 200)
+        assert program.stop() == 0
+
+
+def test_nginx_log(folder, rig, programs):
+    """One JSON object a request, with the program's id and no query."""
+    with Running(nginx(folder), servers.DOWN) as server:
+        program = listening(server, programs, rig.env_file("default"))
+        first = server.ask("GET", "/get_config?channel=secret", [
+            ("Cookie", "secret"), ("Authorization", "secret")])
+        second = server.route("/stopAgent")
+        assert program.stop() == 0
+    lines = [json.loads(line) for line in server.server.access_lines()]
+    assert [line["id"] for line in lines] == [
+        first.header("X-Request-Id"), second.header("X-Request-Id")]
+    assert [line["uri"] for line in lines] == ["/get_config", "/stopAgent"]
+    assert [line["status"] for line in lines] == ["200", "502"]
+    assert "secret" not in json.dumps(lines)
+
+
+@each("make", [nginx, proxy])
+def test_error_log_is_read(folder, make):
+    """The check of the error log can fail."""
+    server = make(folder)
+    running = Running(server)
+    assert running.route("/get_config").status >= 500
+    with pytest.raises(AssertionError, match="get_config.sock"):
+        server.stop()
+    assert server.process.returncode in (0, -signal.SIGTERM)
