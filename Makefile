@@ -8,8 +8,9 @@
 
 VERSION = 0.1.0
 B ?= build
-CC ?= gcc
-AR ?= ar
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
 
@@ -38,7 +39,7 @@ LINK = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen \
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
 
-IS_GCC := $(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -1))
+IS_GCC := $(if $(findstring clang,$(shell $(CC) --version)),,yes)
 ARCH := $(shell uname -m)
 
 # VARIANT: empty (the product), asan, or plain (for valgrind and coverage,
