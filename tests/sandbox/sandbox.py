@@ -62,16 +62,14 @@ class Server:
             return False
         request.connection = number
         request.peer = str((writer.get_extra_info("peername") or "?")[0])
-        started = time.monotonic()
         if request.segments[0] == "_sandbox":
-            response, do, entry = self.control.answer(request), {}, None
+            response, do = self.control.answer(request), {}
         else:
             response, do, entry = self.agora.answer(request)
+            self.say(entry)
         if request.wants_close():
             response.headers["Connection"] = "close"
         keep = await wire.send(reader, writer, response, do)
-        if entry is not None:
-            self.say(entry, time.monotonic() - started)
         return keep and not request.wants_close()
 
     async def _refuse(self, reader, writer, error):
@@ -104,16 +102,16 @@ def tls_context(folder, tls_max):
     return context
 
 
-def plain_line(entry, seconds):
+def plain_line(entry):
     """One line a person can follow."""
-    text = (f"{entry['call'] or entry['method']} {entry['channel'] or ''} "
-            f"{entry['agent_id'] or ''} {entry['status']} "
-            f"{seconds * 1000:.0f} ms")
+    text = (f"{entry['call'] or entry['method']} "
+            f"{entry['channel'] or entry['agent_id'] or '-'} "
+            f"{entry['status'] or 'no answer'}")
     print(time.strftime("%H:%M:%S", time.gmtime()),
           "".join(c if c.isprintable() else "?" for c in text), flush=True)
 
 
-def no_line(_entry, _seconds):
+def no_line(_entry):
     """Says nothing: the ledger has it."""
 
 

@@ -32,7 +32,6 @@ def running(tmp_path_factory):
 def sandbox(running):
     """The same process for all tests, but as new for each."""
     running.reset()
-    running.certificate("good")
     return running
 
 
@@ -872,10 +871,12 @@ def test_other_channel_names_are_no_faults(channel):
     ("self-signed", "self-signed")])
 def test_bad_certificate_on_request(sandbox, kind, text):
     sandbox.certificate(kind)
-    with pytest.raises(ssl.SSLCertVerificationError, match=text):
-        sandbox.join("room")
-    assert sandbox.ledger() == []
-    sandbox.certificate("good")
+    try:
+        with pytest.raises(ssl.SSLCertVerificationError, match=text):
+            sandbox.join("room")
+        assert sandbox.ledger() == []
+    finally:
+        sandbox.certificate("good")
     assert sandbox.join("room").status == 200
 
 
@@ -949,7 +950,7 @@ def test_plain_log_has_a_line_per_call(tmp_path):
     with Sandbox(tmp_path, "--plain-log") as sandbox:
         sandbox.join("room")
         lines = sandbox._text("stdout").splitlines()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d join room  200 \d+ ms", lines[1])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d join room 200", lines[1])
 
 
 def test_own_project(tmp_path):
