@@ -83,10 +83,10 @@ dotenv_is_utf8(const char *text, size_t len)
 static size_t
 space_len(const char *at, const char *end)
 {
-	static const char wide[][4] = { "\xc2\x85", "\u00a0", "\u1680", "\u2000",
-		"\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",
-		"\u2007", "\u2008", "\u2009", "\u200a", "\u2028", "\u2029",
-		"\u202f", "\u205f", "\u3000" };
+	static const char wide[][4] = { "\xc2\x85", "\u00a0", "\u1680",
+		"\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005",
+		"\u2006", "\u2007", "\u2008", "\u2009", "\u200a", "\u2028",
+		"\u2029", "\u202f", "\u205f", "\u3000" };
 	size_t len;
 
 	if (at == end)
@@ -456,8 +456,8 @@ err:
 }
 
 static int
-keep(struct reader *reader, const struct piece *name,
-    const struct piece *value, struct fail *fail)
+keep(struct reader *reader, const struct piece *name, const struct piece *value,
+    struct fail *fail)
 {
 	if (value == NULL)
 		return set_value(reader->env, name, NULL, fail);
@@ -532,8 +532,8 @@ static int
 check_text(const char *text, size_t len, struct fail *fail)
 {
 	if (len > DOTENV_FILE_MAX)
-		return fail_set(fail, FAIL_CONFIG,
-		    "it is larger than %d bytes", DOTENV_FILE_MAX);
+		return fail_set(fail, FAIL_CONFIG, "it is larger than %d bytes",
+		    DOTENV_FILE_MAX);
 	if (memchr(text, '\0', len) != NULL)
 		return fail_set(fail, FAIL_CONFIG, "there is a NUL byte in it");
 	if (!dotenv_is_utf8(text, len))
@@ -558,9 +558,13 @@ dotenv_parse(struct dotenv *env, const char *text, size_t len,
     const char *(*outer)(void *arg, const char *name), void *arg,
     struct fail *fail)
 {
-	struct reader reader = { .line = 1, .env = env, .outer = outer,
-		.arg = arg, .left = DOTENV_VALUES_MAX,
-		.name = BUF(DOTENV_FILE_MAX), .plain = BUF(DOTENV_FILE_MAX),
+	struct reader reader = { .line = 1,
+		.env = env,
+		.outer = outer,
+		.arg = arg,
+		.left = DOTENV_VALUES_MAX,
+		.name = BUF(DOTENV_FILE_MAX),
+		.plain = BUF(DOTENV_FILE_MAX),
 		.value = BUF(DOTENV_VALUES_MAX) };
 	char *copy;
 	int rc = -1;

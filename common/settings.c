@@ -30,8 +30,8 @@ value_in(const struct settings_source *source, size_t i, const char *name)
 
 	if (name == NULL)
 		return NULL;
-	value = i == 0 ? settings_getenv(name)
-		       : dotenv_get(&source->file[i - 1].env, name);
+	value = i == 0 ? settings_getenv(name) :
+			 dotenv_get(&source->file[i - 1].env, name);
 	return value != NULL && *value != '\0' ? value : NULL;
 }
 
@@ -103,8 +103,9 @@ settings_read(struct settings_reading *reading, struct settings_source *source)
 		return -1;
 	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++) {
 		value = find_value(source, entry, &found[i]);
-		if (value != NULL && settings_set(reading->settings, i, value,
-					 &found[i].why) == -1)
+		if (value != NULL &&
+		    settings_set(reading->settings, i, value, &found[i].why) ==
+			-1)
 			return -1;
 	}
 	reading->settings->usable = settings_findings(reading, NULL, NULL) == 0;
@@ -173,9 +174,8 @@ say_setting(struct teller *teller, const struct settings_entry *entry,
 		    found->where, found->why, entry->expected);
 	if (found->other_name != NULL)
 		say(teller, false,
-		    "%s in %s is used; %s in %s has another value",
-		    found->name, found->where, found->other_name,
-		    found->other_where);
+		    "%s in %s is used; %s in %s has another value", found->name,
+		    found->where, found->other_name, found->other_where);
 }
 
 size_t
@@ -191,7 +191,8 @@ settings_findings(const struct settings_reading *reading,
 	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++)
 		say_setting(&teller, entry, &reading->found[i]);
 	if (teller.problems > 0 && source->chosen == 0)
-		say(&teller, false, "no settings file is there; --check says "
+		say(&teller, false,
+		    "no settings file is there; --check says "
 		    "where they are looked for");
 	return teller.problems;
 }

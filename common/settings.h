@@ -18,8 +18,12 @@ struct fail;
 #define SETTINGS_TEXT_MAX 8192 /* bytes of one value */
 #define SETTINGS_ID_SIZE 33    /* app id: 32 hex digits, with the NUL */
 
-enum settings_area { SETTINGS_AREA_US, SETTINGS_AREA_EU, SETTINGS_AREA_AP,
-	SETTINGS_AREA_CN };
+enum settings_area {
+	SETTINGS_AREA_US,
+	SETTINGS_AREA_EU,
+	SETTINGS_AREA_AP,
+	SETTINGS_AREA_CN
+};
 
 struct settings {
 	/* True when everything required is there and every value is legal. */
@@ -37,14 +41,14 @@ struct settings {
 	enum settings_area area;
 	char *api_path;     /* "/api/conversational-ai-agent" */
 	char *api_base_url; /* "" or "https://host[:port][/path]" */
-	char *ca_file;      /* "" or a PEM file to trust instead of the system's */
+	char *ca_file; /* "" or a PEM file to trust instead of the system's */
 
 	char *greeting;
 	char *instructions;
 	char *failure_message;
 
-	bool channels_issued;  /* CHANNELS=issued */
-	uint32_t token_ttl;    /* seconds, of get_config's token */
+	bool channels_issued; /* CHANNELS=issued */
+	uint32_t token_ttl;   /* seconds, of get_config's token */
 	enum log_level log_level;
 };
 

@@ -10,9 +10,9 @@
 #include "common/buf.h"
 #include "common/settings_internal.h"
 
-#define NAME_WIDTH 24 /* characters; the longest name of the table has 23 */
+#define NAME_WIDTH 24    /* characters; the longest name of the table has 23 */
 #define NAME_MAX_SEEN 64 /* bytes; longer names are no slip of one of ours */
-#define TYPO_MAX 2    /* letters wrong, missing or too many */
+#define TYPO_MAX 2       /* letters wrong, missing or too many */
 
 /* Prints text of ours and of files; control bytes come out as "?". */
 static void __attribute__((format(printf, 2, 3)))
@@ -25,8 +25,8 @@ print(FILE *out, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	for (const char *at = text; *at != '\0'; at++) {
-		bool control = (*at >= 0 && *at < ' ' && *at != '\n') ||
-		    *at == 0x7f;
+		bool control =
+		    (*at >= 0 && *at < ' ' && *at != '\n') || *at == 0x7f;
 
 		fputc(control ? '?' : *at, out);
 	}
@@ -196,11 +196,15 @@ print_typos(FILE *out, const struct settings_file *file)
 		name = file->env.entry[i].name;
 		ours = meant(name);
 		if (strcmp(name, "AGORA_ENV_FILE") == 0)
-			print(out, "  hint: %s: AGORA_ENV_FILE counts only in "
-			    "the process environment\n", file->path);
+			print(out,
+			    "  hint: %s: AGORA_ENV_FILE counts only in "
+			    "the process environment\n",
+			    file->path);
 		else if (ours != NULL)
-			print(out, "  hint: %s: unknown setting %s (did you "
-			    "mean %s?)\n", file->path, name, ours);
+			print(out,
+			    "  hint: %s: unknown setting %s (did you "
+			    "mean %s?)\n",
+			    file->path, name, ours);
 	}
 }
 
@@ -217,7 +221,8 @@ print_all(FILE *out, const struct settings_reading *reading)
 	const struct settings_source *source = reading->source;
 	size_t problems;
 
-	print(out, "process environment first, then the first place of these "
+	print(out,
+	    "process environment first, then the first place of these "
 	    "that has files:\n");
 	for (size_t i = 0; i < source->len; i++)
 		print_file(out, &source->file[i]);

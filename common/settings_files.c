@@ -116,8 +116,7 @@ add_program(struct settings_source *source, int place, const char *program)
 }
 
 struct settings_source *
-settings_source_under(const char *program, const char *home,
-    const char *system)
+settings_source_under(const char *program, const char *home, const char *system)
 {
 	struct settings_source *source = calloc(1, sizeof(*source));
 	char *cwd = getcwd(NULL, 0);
@@ -149,8 +148,8 @@ settings_source_new(const char *program)
 {
 	const struct passwd *user = getpwuid(geteuid());
 
-	return settings_source_under(
-	    program, user != NULL ? user->pw_dir : NULL, SYSTEM_FILE);
+	return settings_source_under(program,
+	    user != NULL ? user->pw_dir : NULL, SYSTEM_FILE);
 }
 
 void
@@ -174,8 +173,11 @@ settings_files_forget(struct settings_source *source)
 static struct settings_stamp
 stamp_of(const struct stat *st)
 {
-	return (struct settings_stamp){ .there = true, .dev = st->st_dev,
-		.ino = st->st_ino, .size = st->st_size, .mtime = st->st_mtim,
+	return (struct settings_stamp){ .there = true,
+		.dev = st->st_dev,
+		.ino = st->st_ino,
+		.size = st->st_size,
+		.mtime = st->st_mtim,
 		.ctime = st->st_ctim };
 }
 
@@ -403,8 +405,7 @@ read_open(struct settings_source *source, struct settings_file *file, int fd)
 static int
 read_file(struct settings_source *source, struct settings_file *file)
 {
-	int fd = open(file->path,
-	    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int rc;
 
 	file->why[0] = '\0';
@@ -426,8 +427,8 @@ look_only(struct settings_file *file)
 {
 	file->why[0] = '\0';
 	file->stamp = stamp_at(file->path);
-	file->state = file->stamp.there ? SETTINGS_FILE_LATER
-					: SETTINGS_FILE_ABSENT;
+	file->state =
+	    file->stamp.there ? SETTINGS_FILE_LATER : SETTINGS_FILE_ABSENT;
 }
 
 int

@@ -36,8 +36,8 @@ struct rule {
 
 /* Puts a copy of ${value} in the place of the rule's text. */
 static int
-keep_text(struct settings *settings, const struct rule *rule,
-    const char *value, size_t len)
+keep_text(struct settings *settings, const struct rule *rule, const char *value,
+    size_t len)
 {
 	char **member = (void *)((char *)settings + rule->member);
 
@@ -137,8 +137,9 @@ static const char *
 host_end(const char *at, const char *end)
 {
 	if (at < end && *at == '[') {
-		for (at++; at < end && (ascii_is_hex(*at) || *at == ':' ||
-			*at == '.'); at++)
+		for (at++; at < end &&
+		     (ascii_is_hex(*at) || *at == ':' || *at == '.');
+		     at++)
 			;
 		return at < end && *at == ']' ? at + 1 : end;
 	}
@@ -200,8 +201,8 @@ set_app_id(struct settings *settings, const struct rule *rule,
 }
 
 static int
-set_key(struct settings *settings, const struct rule *rule,
-    const char *value, const char **why)
+set_key(struct settings *settings, const struct rule *rule, const char *value,
+    const char **why)
 {
 	struct secret *member = (void *)((char *)settings + rule->member);
 
@@ -220,8 +221,8 @@ set_certificate(struct settings *settings, const struct rule *rule,
 }
 
 static int
-set_word(struct settings *settings, const struct rule *rule,
-    const char *value, const char **why)
+set_word(struct settings *settings, const struct rule *rule, const char *value,
+    const char **why)
 {
 	*why = check_word(value, WORD_MAX);
 	if (*why != NULL)
@@ -230,8 +231,8 @@ set_word(struct settings *settings, const struct rule *rule,
 }
 
 static int
-set_text(struct settings *settings, const struct rule *rule,
-    const char *value, const char **why)
+set_text(struct settings *settings, const struct rule *rule, const char *value,
+    const char **why)
 {
 	size_t len = strlen(value);
 
@@ -245,8 +246,8 @@ set_text(struct settings *settings, const struct rule *rule,
 }
 
 static int
-set_file(struct settings *settings, const struct rule *rule,
-    const char *value, const char **why)
+set_file(struct settings *settings, const struct rule *rule, const char *value,
+    const char **why)
 {
 	if (*value != '\0')
 		*why = check_file(value);
@@ -256,8 +257,8 @@ set_file(struct settings *settings, const struct rule *rule,
 }
 
 static int
-set_url(struct settings *settings, const struct rule *rule,
-    const char *value, const char **why)
+set_url(struct settings *settings, const struct rule *rule, const char *value,
+    const char **why)
 {
 	if (*value != '\0')
 		*why = check_url(value);
