@@ -71,15 +71,17 @@ class Sandbox:
             return file.read()
 
     def start(self):
-        """Starts it and returns when it serves."""
+        """Starts it and returns when it serves. Its stdin is a pipe that
+        closes with this process: a killed test run leaves nothing behind."""
         os.makedirs(self.folder, exist_ok=True)
         command = [sys.executable, PROGRAM, "--dir", self.folder,
                    "--app-id", self.app_id,
-                   "--app-certificate", self.app_certificate, *self.options]
+                   "--app-certificate", self.app_certificate,
+                   "--until-eof", *self.options]
         with open(self._file("stdout"), "wb") as out, \
                 open(self._file("stderr"), "wb") as err:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                command, stdin=subprocess.PIPE, stdout=out, stderr=err)
         end = time.monotonic() + READY_S
         while "\n" not in self._text("stdout"):
             if self.process.poll() is not None or time.monotonic() > end:
@@ -99,6 +101,7 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
+        self.process.stdin.close()
         self.process = None
         if check:
             assert code == 0, f"sandbox ended with {code}"

@@ -137,6 +137,8 @@ async def run(args):
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if args.until_eof:
+        asyncio.get_running_loop().add_reader(0, stop.set)
     port = listener.sockets[0].getsockname()[1]
     scheme = "http" if context is None else "https"
     print(f"ready: {scheme}://{args.host}:{port}", flush=True)
@@ -162,6 +164,8 @@ def arguments():
                         help="no TLS, to be called as https by mistake")
     parser.add_argument("--plain-log", action="store_true",
                         help="one line per call on stdout")
+    parser.add_argument("--until-eof", action="store_true",
+                        help="end when stdin does, so with the parent")
     return parser.parse_args()
 
 

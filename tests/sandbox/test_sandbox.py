@@ -916,6 +916,13 @@ def test_term_ends_it_with_idle_connections(tmp_path):
             sock.close()
 
 
+def test_ends_with_its_parent(tmp_path):
+    """A killed test run closes the pipe as its last act."""
+    with Sandbox(tmp_path) as sandbox:
+        sandbox.process.stdin.close()
+        assert sandbox.process.wait(5) == 0
+
+
 def test_authority_outlives_a_restart(tmp_path):
     """Programs that trust it need no restart of their own."""
     sandbox = Sandbox(tmp_path)
