@@ -3,6 +3,7 @@
  * people's files were written for, so its results are the measure and
  * tests/vectors/dotenv.json holds them.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "common/dotenv.h"
 #include "common/fail.h"
 #include "common/secret.h"
+#include "common/utf8.h"
 
 /* A piece of the text; ${quote} is the quote it stood in, or 0. */
 struct piece {
@@ -34,46 +36,6 @@ struct reader {
 	size_t left;      /* of DOTENV_VALUES_MAX */
 	bool failed;      /* out of memory in ${name} */
 };
-
-/*
- * The length of the UTF-8 sequence at ${at}, 1 to 4 bytes; 0 when it is none,
- * overlong, a surrogate or past U+10FFFF.
- */
-static size_t
-utf8_len(const char *at, const char *end)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint8_t first = (uint8_t)*at;
-	size_t len = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-	uint32_t code = len == 1 ? first : first & (0x7fu >> len);
-
-	if ((first >= 0x80 && first < 0xc2) || first > 0xf4)
-		return 0;
-	if ((size_t)(end - at) < len)
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		if (((uint8_t)at[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | ((uint8_t)at[i] & 0x3f);
-	}
-	if (code < least[len] || code > 0x10ffff)
-		return 0;
-	return code >= 0xd800 && code <= 0xdfff ? 0 : len;
-}
-
-bool
-dotenv_is_utf8(const char *text, size_t len)
-{
-	const char *end = text + len;
-	size_t step;
-
-	for (; text < end; text += step) {
-		step = utf8_len(text, end);
-		if (step == 0)
-			return false;
-	}
-	return true;
-}
 
 /*
  * The length in bytes of the white space character at ${at}, 0 if it is none.
@@ -536,7 +498,7 @@ check_text(const char *text, size_t len, struct fail *fail)
 		    DOTENV_FILE_MAX);
 	if (memchr(text, '\0', len) != NULL)
 		return fail_set(fail, FAIL_CONFIG, "there is a NUL byte in it");
-	if (!dotenv_is_utf8(text, len))
+	if (!utf8_valid(text, len))
 		return fail_set(fail, FAIL_CONFIG, "it is not UTF-8");
 	return 0;
 }

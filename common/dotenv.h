@@ -5,7 +5,6 @@
 #ifndef COMMON_DOTENV_H
 #define COMMON_DOTENV_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 struct fail;
@@ -46,9 +45,6 @@ int dotenv_parse(struct dotenv *env, const char *text, size_t len,
 
 /* The value of ${name}, borrowed; NULL when absent or without value. */
 const char *dotenv_get(const struct dotenv *env, const char *name);
-
-/* Answers whether ${len} bytes of ${text} are UTF-8 (RFC 3629). */
-bool dotenv_is_utf8(const char *text, size_t len);
 
 /* Wipes and releases; leaves an empty one. NULL is fine. */
 void dotenv_free(struct dotenv *env);

@@ -10,6 +10,7 @@
 #include "common/fail.h"
 #include "common/json.h"
 #include "common/json_scan.h"
+#include "common/utf8.h"
 
 #define KEY_SIZE 64     /* of one member in a json_at() path, with the NUL */
 #define INTEGER_SIZE 21 /* "-9223372036854775808" and the NUL */
@@ -307,7 +308,7 @@ add_as_utf8(struct buf *out, const char *text)
 	size_t left = strlen(text);
 
 	while (left > 0) {
-		size_t size = json_scan_character(text, left);
+		size_t size = utf8_character(text, left);
 
 		if (size > 0)
 			buf_add(out, text, size);

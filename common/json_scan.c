@@ -5,6 +5,7 @@
 #include "common/ascii.h"
 #include "common/json_scan.h"
 #include "common/num.h"
+#include "common/utf8.h"
 
 #define SPACE " \t\n\r"
 #define INTEGER_SIZE 21 /* "-9223372036854775808" and the NUL */
@@ -45,37 +46,6 @@ static bool
 is_digit(int c)
 {
 	return c >= '0' && c <= '9';
-}
-
-size_t
-json_scan_character(const char *text, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)text;
-	unsigned char low = 0x80, high = 0xbf; /* bounds of the second byte */
-	size_t size;
-
-	if (len == 0)
-		return 0;
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	size = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	/* Unicode standard, table 3-7: no overlong forms, no surrogates. */
-	if (p[0] == 0xe0)
-		low = 0xa0;
-	else if (p[0] == 0xed)
-		high = 0x9f;
-	else if (p[0] == 0xf0)
-		low = 0x90;
-	else if (p[0] == 0xf4)
-		high = 0x8f;
-	if (len < size || p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return size;
 }
 
 /* The value of the four hex digits ${ahead}, or -1. */
@@ -144,7 +114,7 @@ scan_string_character(struct scan *scan)
 		return refuse(scan, "control character in a string");
 	if (c == '\\')
 		return scan_escape(scan);
-	size = json_scan_character(scan->text + scan->at, scan->len - scan->at);
+	size = utf8_character(scan->text + scan->at, scan->len - scan->at);
 	if (size == 0)
 		return refuse(scan, "invalid UTF-8");
 	scan->at += size;

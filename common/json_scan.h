@@ -15,10 +15,4 @@
 const char *json_scan(const char *text, size_t len, size_t depth_max,
     size_t *place);
 
-/*
- * The length of the UTF-8 character that the ${len} bytes at ${text} begin
- * with; 0 when there is none (overlong forms and surrogates are none).
- */
-size_t json_scan_character(const char *text, size_t len);
-
 #endif

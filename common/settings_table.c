@@ -9,6 +9,7 @@
 #include "common/ascii.h"
 #include "common/num.h"
 #include "common/settings_internal.h"
+#include "common/utf8.h"
 
 #define HEX_LEN (SETTINGS_ID_SIZE - 1)
 #define WORD_MAX 256     /* bytes of a vendor's id */
@@ -238,7 +239,7 @@ set_text(struct settings *settings, const struct rule *rule, const char *value,
 
 	if (len > SETTINGS_TEXT_MAX)
 		*why = "is too long";
-	else if (!dotenv_is_utf8(value, len))
+	else if (!utf8_valid(value, len))
 		*why = "is not UTF-8";
 	else
 		return keep_text(settings, rule, value, len);

@@ -15,6 +15,7 @@
 
 #include "common/dotenv.h"
 #include "common/fail.h"
+#include "common/utf8.h"
 
 #define VECTORS "tests/vectors/dotenv.json"
 #define CASES_RECORDED 696
@@ -157,7 +158,7 @@ refuses_what_is_not_text(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refused(bad[i], strlen(bad[i]), "it is not UTF-8");
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-		assert_true(dotenv_is_utf8(good[i], strlen(good[i])));
+		assert_true(utf8_valid(good[i], strlen(good[i])));
 }
 
 static void
