@@ -102,18 +102,47 @@ def children(pid):
         return set()
 
 
+def can_connect(address):
+    """Whether somebody accepts connections at a port or a socket's path."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.settimeout(1)
+        try:
+            sock.connect(address)
+        except OSError:
+            return False
+    return True
+
+
+def await_sockets(paths, processes, seconds=20):
+    """Waits until all programs listen; AssertionError if one has ended."""
+    deadline = time.monotonic() + seconds
+    for path in paths:
+        while not can_connect(path):
+            for process in processes:
+                assert process.poll() is None, f"{process.args[0]} has ended"
+            assert time.monotonic() < deadline, f"nobody listens on {path}"
+            time.sleep(0.01)
+
+
 class Server:
-    """What nginx and Apache have in common."""
+    """What nginx and Apache have in common.
+
+    port: a free one if None. sockets: paths of the programs' sockets, by
+    name. replace: (file in deploy/, old, new) for tests that edit a file,
+    such as the origins or the rate limits. allow: what expect() takes.
+    """
 
     signals = {}  # "stop" and "reload"
     usual = ()    # patterns of lines that mean nothing
 
-    def __init__(self, folder, sockets=None, replace=(), allow=()):
+    def __init__(self, folder, port=None, sockets=None, replace=(),
+                 allow=()):
         self.folder = pathlib.Path(folder).resolve()
         self.replace = list(replace)
         self.allowed = [PROGRAM_LINE, *self.usual, *allow]
         self.process = None
-        self.port = None
+        self.port = port
         self._prepare_folder()
         run = self.folder / "run"
         self.sockets = {name: str(run / f"{name}.sock") for name in ENDPOINTS}
@@ -121,7 +150,10 @@ class Server:
         for path in self.sockets.values():
             if os.path.exists(path):
                 share(path)
-        self._start_on_some_port()
+        if port is None:
+            self._start_on_some_port()
+        else:
+            self._start()
 
     @property
     def url(self):
@@ -162,33 +194,53 @@ class Server:
                 command, env=env, cwd=self.folder, stderr=stderr,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
-    def _start_on_some_port(self):
+    def _start(self):
+        """Starts it on self.port."""
+        self._spawn()
+        assert self._await_start(), (
+            f"{self.process.args[0]} did not start:\n" +
+            "\n".join(self._logged()))
+
+    def _start_on_some_port(self, tries=5):
         """Another process may take the port first; then take another."""
-        for _ in range(5):
-            self.port = free_port()
-            self._spawn()
-            if self._await_start():
-                return
-            said = self._logged()
-            assert any("Address already in use" in line for line in said), (
-                f"{self.process.args[0]} did not start:\n" + "\n".join(said))
-        raise AssertionError("no free port")
+        self.port = free_port()
+        try:
+            self._start()
+        except AssertionError as error:
+            if "Address already in use" not in str(error) or tries == 0:
+                raise
+            for path in (self.folder / "log").iterdir():
+                path.unlink()
+            self._start_on_some_port(tries - 1)
+
+    def _start_on_this_port(self):
+        """Whoever answers there already is not us."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            raise OSError(f"port {self.port} is in use")
+        except ConnectionRefusedError:
+            pass
+        self._spawn()
+        if not self._await_start():
+            raise OSError(f"{self.process.args[0]} did not start:\n" +
+                          "\n".join(self._logged()))
 
     def _await_start(self, seconds=20):
         """Whether it accepts connections; False if it has ended instead."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self.process.poll() is None
-            except OSError:
-                pass
+            # Somebody else's port answers too; then ours is about to end.
+            if can_connect(("127.0.0.1", self.port)) and self._listens():
+                return True
             if time.monotonic() > deadline:
-                self.process.kill()
-                self.process.wait()
+                self.end(0)
                 raise AssertionError(f"not listening after {seconds} s")
             time.sleep(0.01)
         return False
+
+    def _listens(self):
+        """Whether the port is this server's: workers come after bind()."""
+        return bool(children(self.pid))
 
     def _logged(self):
         """All lines of all error logs."""
@@ -226,14 +278,14 @@ class Server:
 
     def stop(self, seconds=40):
         """Ends it and checks its error log."""
-        late = self._end(seconds)
+        late = self.end(seconds)
         assert not late, f"was still running {seconds} s after the signal"
         strange = self.error_lines()
         assert not strange, "in the error log:\n" + "\n".join(strange)
         assert self.process.returncode == 0, self.process.returncode
 
-    def _end(self, seconds):
-        """Signals and waits; True if it had to be killed."""
+    def end(self, seconds=40):
+        """Ends it, whatever it has logged; True if it had to be killed."""
         if self.process.poll() is None:
             self.process.send_signal(self.signals["stop"])
         try:
@@ -254,9 +306,6 @@ class Nginx(Server):
     includes the snippet only; its own page is /, its files are in www/.
     keepalive: keep connections to all three programs, which the shipped
     files do for get_config only.
-    sockets: paths of the programs' sockets, by name.
-    replace: (file in deploy/, old, new) for tests that edit a file, such as
-    the origins or the rate limits.
     """
 
     # QUIT lets requests end.
@@ -419,7 +468,8 @@ class Apache(Server):
                 f"Mutex file:{self.folder}/tmp default\n"
                 f"User {WEB_USER}\nGroup {WEB_USER}\n"
                 f"ErrorLog {self.folder}/log/error.log\nLogLevel warn\n"
-                "HostnameLookups Off\nTraceEnable Off\nTypesConfig /etc/mime.types\n"
+                "HostnameLookups Off\nTraceEnable Off\n"
+                "TypesConfig /etc/mime.types\n"
                 f"{self._modules()}"
                 "<Directory />\nOptions FollowSymLinks\nAllowOverride None\n"
                 "Require all denied\n</Directory>\n"

@@ -134,7 +134,7 @@ def no_page_of_ours(answer, status):
     assert "html" in answer.header("Content-Type")
 
 
-# -- Debian takes the files -----------------------------------------------------
+# -- Debian takes the files -------------------------------------------------
 
 def output_of(command, env=None):
     """What a configuration test says; it must be content."""
@@ -225,7 +225,7 @@ def test_apachectl_configtest(folder, vhost):
     assert "Syntax OK" in said
 
 
-# -- No program behind ---------------------------------------------------------
+# -- No program behind ------------------------------------------------------
 
 @each("make", WITHOUT_PROGRAMS)
 def test_programs_not_running(folder, make):
@@ -357,7 +357,7 @@ def test_not_quite_http(folder, make):
             error(answer, answer.status)
 
 
-# -- Limits ---------------------------------------------------------------------
+# -- Limits -----------------------------------------------------------------
 
 @each("make", [nginx, nginx_snippet])
 def test_rate_limit(folder, make):
@@ -423,7 +423,7 @@ def test_program_that_hangs_up(folder, make):
                 sock.accept()
 
 
-# -- Origins ----------------------------------------------------------------------
+# -- Origins ----------------------------------------------------------------
 
 NGINX_LISTED = [
     ("nginx/agora-agent.conf", "\tdefault any;\n", ""),
@@ -469,7 +469,7 @@ def test_listed_origins(folder, make, edits):
         assert answer.header("Access-Control-Allow-Origin") is None
 
 
-# -- With the programs ------------------------------------------------------------
+# -- With the programs ------------------------------------------------------
 
 def program_answered(answer, status):
     """An answer of a program's own."""
