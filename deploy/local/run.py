@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests/system"), str(ROOT / "tests/sandbox")]
@@ -108,7 +109,11 @@ class Stack:
                 [BUILD / f"{name}.fcgi", "--listen", sockets[name],
                  "--workers", "2"], cwd=ROOT, env=self.env,
                 stdin=subprocess.DEVNULL))
-        servers.await_sockets(sockets.values(), self.programs)
+        for path, program in zip(sockets.values(), self.programs):
+            while not os.path.exists(path):
+                if program.poll() is not None:
+                    raise RuntimeError(f"{program.args[0]} has ended")
+                time.sleep(0.01)
         return sockets
 
     def start_server(self, kind, port, sockets):

@@ -75,13 +75,14 @@ class Sandbox:
         closes with this process: a killed test run leaves nothing behind."""
         os.makedirs(self.folder, exist_ok=True)
         command = [sys.executable, PROGRAM, "--dir", self.folder,
-                   "--app-id", self.app_id,
-                   "--app-certificate", self.app_certificate,
-                   "--until-eof", *self.options]
+                   "--app-id", self.app_id, "--until-eof", *self.options]
+        env = {**os.environ,
+               "SANDBOX_APP_CERTIFICATE": self.app_certificate}
         with open(self._file("stdout"), "wb") as out, \
                 open(self._file("stderr"), "wb") as err:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=out, stderr=err)
+                command, env=env, stdin=subprocess.PIPE, stdout=out,
+                stderr=err)
         end = time.monotonic() + READY_S
         while "\n" not in self._text("stdout"):
             if self.process.poll() is not None or time.monotonic() > end:
