@@ -349,7 +349,6 @@ def replay(rig, kind, names):
     """Sends a group of exchanges; returns the names that came out
     different."""
     sandbox = rig.upstream.sandbox
-    sandbox.reset()
     agent_id = RECORDED_AGENT
     different = set()
     for name in names:
@@ -372,6 +371,15 @@ def replay(rig, kind, names):
         if answer.status == 200 and b'"agent_id"' in answer.body:
             agent_id = answer.json["data"]["agent_id"]
     return different
+
+
+@pytest.fixture(autouse=True)
+def fresh_sandbox(upstream):
+    """The recording has one channel name for everything; and its faults
+    must not stay for others."""
+    upstream.sandbox.reset()
+    yield
+    upstream.sandbox.reset()
 
 
 KNOWN = {"nginx": listed({**EVERYWHERE, **NGINX}),
