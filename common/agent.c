@@ -81,7 +81,7 @@ void
 agent_name(const struct agent_start *start, int64_t now,
     char name[static AGENT_NAME_SIZE])
 {
-	/* The longest that channel_name_check() and channel_uid_check() pass. */
+	/* The longest that channel.h lets pass. */
 	if (start->own_channel)
 		snprintf(name, AGENT_NAME_SIZE, "agent_%.63s_%.64s",
 		    start->channel, start->agent_uid);

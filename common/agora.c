@@ -24,7 +24,7 @@
 #define HEADER_TOKEN_S 86400
 #define BODY_TOKEN_S 3600
 #define CLOCK_SKEW_S 60     /* from here on worth a hint */
-#define BODY_MAX (256 * 1024) /* bytes; three texts, every byte escaped */
+#define BODY_MAX 262144     /* bytes; three texts, every byte escaped */
 #define PATH_SIZE 256       /* bytes, with the NUL */
 
 /* Channel and account of a header token that is for no session. */
@@ -200,6 +200,9 @@ agora_classify(enum agora_call call, const struct http_result *result)
 	}
 }
 
+#define QUOTA_ADVICE \
+	"the project's quota is used up; stop agents or ask Agora for more"
+
 /*
  * What to do about it: the first row whose reason (if it has one) and status
  * (if it has one) are the answer's. The reasons are those of Agora's page of
@@ -207,30 +210,26 @@ agora_classify(enum agora_call call, const struct http_result *result)
  */
 static const struct advice {
 	const char *reason;
-	int status;
 	const char *text;
+	int status;
 	bool join_only;
 } advices[] = {
-	{ "ServiceNotEnabled", 0,
+	{ "ServiceNotEnabled",
 	    "enable Conversational AI for this App ID in the Agora console",
-	    false },
-	{ "AccountSuspended", 0,
-	    "the account is suspended, see the Agora console", false },
-	{ "ResourceQuotaLimitExceeded", 0,
-	    "the project's quota is used up; stop agents or ask Agora for more",
-	    false },
-	{ "ConcurrencyLimitExceeded", 0,
-	    "too many agents run; stop some or ask Agora for more", false },
-	{ NULL, 401, "check APP_ID and APP_CERTIFICATE", false },
-	{ NULL, 403, "check APP_ID and APP_CERTIFICATE", false },
-	{ NULL, 409, "an agent of this name runs already", false },
-	{ NULL, 422,
-	    "the project's quota is used up; stop agents or ask Agora for more",
-	    false },
-	{ NULL, 429, "too many calls or agents; try again later", false },
-	{ NULL, 400, "check the agent's settings and vendor keys", true },
-	{ NULL, 503, "try again in a moment", false },
-	{ NULL, 504, "try again in a moment", false },
+	    0, false },
+	{ "AccountSuspended",
+	    "the account is suspended, see the Agora console", 0, false },
+	{ "ResourceQuotaLimitExceeded", QUOTA_ADVICE, 0, false },
+	{ "ConcurrencyLimitExceeded",
+	    "too many agents run; stop some or ask Agora for more", 0, false },
+	{ NULL, "check APP_ID and APP_CERTIFICATE", 401, false },
+	{ NULL, "check APP_ID and APP_CERTIFICATE", 403, false },
+	{ NULL, "an agent of this name runs already", 409, false },
+	{ NULL, QUOTA_ADVICE, 422, false },
+	{ NULL, "too many calls or agents; try again later", 429, false },
+	{ NULL, "check the agent's settings and vendor keys", 400, true },
+	{ NULL, "try again in a moment", 503, false },
+	{ NULL, "try again in a moment", 504, false },
 };
 
 static const char *
@@ -277,9 +276,10 @@ explain_status(const struct call *call, const struct http_result *result,
 	const char *colon = reason[0] == '\0' ? "" : ": ";
 
 	if ((result->status == 401 || result->status == 403) && skew != 0)
-		fail_set(fail, FAIL_UPSTREAM, "Agora %s%s%s (HTTP %d); the clock "
-		    "of this server is %" PRId64 " s %s Agora's, set it", did,
-		    colon, reason, result->status, skew > 0 ? skew : -skew,
+		fail_set(fail, FAIL_UPSTREAM, "Agora %s%s%s (HTTP %d); the "
+		    "clock of this server is %" PRId64 " s %s Agora's, set it",
+		    did, colon, reason, result->status,
+		    skew > 0 ? skew : -skew,
 		    skew > 0 ? "ahead of" : "behind");
 	else
 		fail_set(fail, FAIL_UPSTREAM, "Agora %s%s%s (HTTP %d)%s%s", did,

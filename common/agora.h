@@ -47,7 +47,7 @@ enum agora_class agora_classify(enum agora_call call,
 struct agora_answer {
 	enum agora_class class;
 	char agent_id[AGORA_ID_SIZE]; /* after a join that is done, else "" */
-	struct fail fail;             /* unless done: kind, text for the client */
+	struct fail fail;             /* unless done: text for the client */
 };
 
 /*

@@ -36,7 +36,7 @@ struct http {
 
 struct transfer {
 	struct http *http;
-	struct transfer *next, *prev;
+	struct transfer *next, **link; /* link: what points to this one */
 	CURL *easy;
 	void (*done)(void *arg, const struct http_result *result);
 	void *arg;
@@ -57,7 +57,7 @@ struct transfer {
 struct socket {
 	struct loop_watch watch;
 	struct http *http;
-	struct socket *next, *prev;
+	struct socket *next, **link;
 };
 
 /* Environment that would redirect our traffic or write down its keys. */
@@ -75,6 +75,11 @@ static const struct {
 	{ CURLOPT_SSL_VERIFYPEER, 1 },
 	{ CURLOPT_SSL_VERIFYHOST, 2 },
 	{ CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
+	/*
+	 * The cache belongs to a handle, and ours make one request; filling
+	 * it frees a name twice when memory runs out (libcurl 7.88).
+	 */
+	{ CURLOPT_SSL_SESSIONID_CACHE, 0 },
 	{ CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS },
 	{ CURLOPT_HTTP09_ALLOWED, 0 },
 	{ CURLOPT_HTTP_CONTENT_DECODING, 0 },
@@ -112,20 +117,18 @@ static void
 transfer_link(struct http *http, struct transfer *transfer)
 {
 	transfer->next = http->transfers;
+	transfer->link = &http->transfers;
 	if (transfer->next != NULL)
-		transfer->next->prev = transfer;
+		transfer->next->link = &transfer->next;
 	http->transfers = transfer;
 }
 
 static void
 transfer_unlink(struct transfer *transfer)
 {
-	if (transfer->prev != NULL)
-		transfer->prev->next = transfer->next;
-	else
-		transfer->http->transfers = transfer->next;
+	*transfer->link = transfer->next;
 	if (transfer->next != NULL)
-		transfer->next->prev = transfer->prev;
+		transfer->next->link = transfer->link;
 }
 
 /* The list holds a token; libcurl's own buffers are out of our reach. */
@@ -161,7 +164,7 @@ body_arrived(char *data, size_t size, size_t count, void *arg)
 	struct transfer *transfer = arg;
 	size_t len = size * count;
 
-	if (len > HTTP_BODY_MAX - transfer->answer.len) {
+	if (len > transfer->answer.max - transfer->answer.len) {
 		transfer->too_large = true;
 		return 0;
 	}
@@ -197,6 +200,7 @@ header_arrived(char *data, size_t size, size_t count, void *arg)
 
 /* Called by libcurl when the connection stands, before the first byte. */
 static int
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's signature */
 about_to_send(void *arg, char *peer, char *local, int peer_port,
     int local_port)
 {
@@ -241,7 +245,7 @@ outcome_of(const struct transfer *transfer, CURLcode code)
 
 /* The value of the final answer's header ${name}, or NULL. */
 static const char *
-header(const struct transfer *transfer, const char *name)
+find_header(const struct transfer *transfer, const char *name)
 {
 	struct curl_header *found;
 
@@ -267,11 +271,11 @@ read_request_id(const struct transfer *transfer, struct http_result *result)
 {
 	static const char *const names[] = { "Agora-Request-Id",
 		"X-Request-Id" };
-	const char *value;
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		value = header(transfer, names[i]);
+		const char *value = find_header(transfer, names[i]);
+
 		if (value == NULL ||
 		    !is_request_id(value, sizeof(result->request_id)))
 			continue;
@@ -283,8 +287,8 @@ read_request_id(const struct transfer *transfer, struct http_result *result)
 static void
 read_answer(struct transfer *transfer, struct http_result *result)
 {
-	const char *retry_after = header(transfer, "Retry-After");
-	const char *date = header(transfer, "Date");
+	const char *retry_after = find_header(transfer, "Retry-After");
+	const char *date = find_header(transfer, "Date");
 	long status = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -335,48 +339,55 @@ transfer_end(struct transfer *transfer, CURLcode code)
 	transfer_free(transfer);
 }
 
-/* The first transfer that waits for a socket nobody watches, or NULL. */
-static struct transfer *
-find_unwatched(const struct http *http)
+/*
+ * Ends the transfers whose socket nobody watches, or all. done() may start
+ * others, but those come first in the list, so the next one stays the next.
+ */
+static void
+reap_stuck(struct http *http, bool all)
 {
-	struct transfer *transfer;
+	struct transfer *transfer, *next;
 
-	for (transfer = http->transfers; transfer != NULL;
-	    transfer = transfer->next)
-		if (transfer->unwatched)
-			return transfer;
-	return NULL;
+	if (!all && !http->unwatched)
+		return;
+	http->unwatched = false;
+	for (transfer = http->transfers; transfer != NULL; transfer = next) {
+		next = transfer->next;
+		if (all || transfer->unwatched)
+			transfer_end(transfer, CURLE_OUT_OF_MEMORY);
+	}
 }
 
-/* done() may start further transfers, so every step looks anew. */
 static void
 reap(struct http *http)
 {
-	struct transfer *transfer;
 	const CURLMsg *message;
 	int left;
 
 	while ((message = curl_multi_info_read(http->multi, &left)) != NULL) {
-		transfer = NULL;
+		struct transfer *transfer = NULL;
+
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
 		    &transfer);
 		if (message->msg == CURLMSG_DONE && transfer != NULL)
 			transfer_end(transfer, message->data.result);
 	}
-	if (!http->unwatched)
-		return;
-	http->unwatched = false;
-	while ((transfer = find_unwatched(http)) != NULL)
-		transfer_end(transfer, CURLE_OUT_OF_MEMORY);
 }
 
+/*
+ * An action fails only when memory ran out. libcurl 7.88 then forgets a socket
+ * of one transfer without saying whose, and never asks for its timer again:
+ * that transfer would hang for ever. So all are ended.
+ */
 static void
 act(struct http *http, curl_socket_t fd, int events)
 {
 	int running;
+	CURLMcode code;
 
-	curl_multi_socket_action(http->multi, fd, events, &running);
+	code = curl_multi_socket_action(http->multi, fd, events, &running);
 	reap(http);
+	reap_stuck(http, code != CURLM_OK);
 }
 
 static void
@@ -422,15 +433,10 @@ timer_wanted(CURLM *multi, long ms, void *arg)
 static void
 socket_free(struct socket *sock)
 {
-	struct http *http = sock->http;
-
-	if (sock->prev != NULL)
-		sock->prev->next = sock->next;
-	else
-		http->sockets = sock->next;
+	*sock->link = sock->next;
 	if (sock->next != NULL)
-		sock->next->prev = sock->prev;
-	loop_unwatch(http->loop, &sock->watch);
+		sock->next->link = sock->link;
+	loop_unwatch(sock->http->loop, &sock->watch);
 	free(sock);
 }
 
@@ -445,8 +451,9 @@ socket_new(struct http *http, curl_socket_t fd)
 	sock->watch.fd = fd;
 	sock->watch.ready = socket_ready;
 	sock->next = http->sockets;
+	sock->link = &http->sockets;
 	if (sock->next != NULL)
-		sock->next->prev = sock;
+		sock->next->link = &sock->next;
 	http->sockets = sock;
 	return sock;
 }
@@ -556,18 +563,21 @@ http_new(struct loop *loop, struct fail *fail)
 void
 http_free(struct http *http)
 {
-	struct transfer *transfer;
+	struct transfer *transfer, *next;
+	struct socket *sock, *next_sock;
 
 	if (http == NULL)
 		return;
-	while ((transfer = http->transfers) != NULL) {
+	for (transfer = http->transfers; transfer != NULL; transfer = next) {
+		next = transfer->next;
 		curl_multi_remove_handle(http->multi, transfer->easy);
-		transfer_unlink(transfer);
 		transfer_free(transfer);
 	}
 	curl_multi_cleanup(http->multi);
-	while (http->sockets != NULL)
-		socket_free(http->sockets);
+	for (sock = http->sockets; sock != NULL; sock = next_sock) {
+		next_sock = sock->next;
+		socket_free(sock);
+	}
 	loop_timer_clear(http->loop, &http->timer);
 	curl_global_cleanup();
 	free(http);

@@ -17,16 +17,16 @@ struct fail;
 struct http;
 struct loop;
 
-#define HTTP_BODY_MAX (64 * 1024)  /* bytes of an answer */
-#define HTTP_HEADERS_MAX 100       /* headers of an answer */
-#define HTTP_HEADER_MAX (8 * 1024) /* bytes of one */
-#define HTTP_CONNECT_MS 3000       /* DNS, connect and TLS together */
+#define HTTP_BODY_MAX 65536  /* bytes of an answer */
+#define HTTP_HEADERS_MAX 100 /* headers of an answer */
+#define HTTP_HEADER_MAX 8192 /* bytes of one */
+#define HTTP_CONNECT_MS 3000 /* DNS, connect and TLS together */
 
-/* Where an exchange stopped; decides what may have happened at the other end. */
+/* Where an exchange stopped, and so what may have happened at the other end. */
 enum http_outcome {
 	HTTP_ANSWERED,      /* a whole answer: status, body */
 	HTTP_NOT_SENT,      /* DNS, connect, TLS handshake: nothing was sent */
-	HTTP_UNTRUSTED,     /* the certificate does not verify: nothing was sent */
+	HTTP_UNTRUSTED,     /* certificate does not verify: nothing was sent */
 	HTTP_BROKEN,        /* sent, then reset, cut, timed out, or not HTTP */
 	HTTP_TOO_LARGE,     /* sent, and the answer passes a limit above */
 	HTTP_NO_MEMORY,     /* not sent */
@@ -48,11 +48,11 @@ struct http_request {
 struct http_result {
 	enum http_outcome outcome;
 	int status;                /* with HTTP_ANSWERED, else 0 */
-	const char *body;          /* with HTTP_ANSWERED; NUL at body[body_len] */
+	const char *body;          /* if answered; NUL at body[body_len] */
 	size_t body_len;
 	int64_t retry_after;       /* seconds, or -1: absent or not a number */
-	int64_t date;              /* the answer's Date in seconds since 1970, or -1 */
-	char request_id[65];       /* the answer's Agora-Request-Id or X-Request-Id,
+	int64_t date;              /* Date, seconds since 1970, or -1 */
+	char request_id[65];       /* Agora-Request-Id or X-Request-Id,
 	                            * [A-Za-z0-9._-] only, or "" */
 	char error[160];           /* libcurl's words for the log, without URL
 	                            * query or header */

@@ -184,7 +184,8 @@ expect_end(enum agora_class class, enum fail_kind kind)
 
 /* agora_classify(), row by row. */
 
-#define JOINED "{\"agent_id\":\"1NT29X\",\"create_ts\":1,\"status\":\"RUNNING\"}"
+#define JOINED "{\"agent_id\":\"1NT29X\",\"create_ts\":1," \
+	"\"status\":\"RUNNING\"}"
 #define QUITTING "{\"reason\":\"InvalidRequest\",\"detail\":\"The task is " \
 	"already in the process of shutting down\"}"
 #define NO_TASK "{\"detail\":\"task not found\",\"reason\":\"TaskNotFound\"}"
@@ -593,7 +594,8 @@ test_texts_with_advice(void **state)
 	    "is suspended, see the Agora console");
 	after_join(answered(422, ERROR("ResourceQuotaLimitExceeded")),
 	    "Agora refused the start: ResourceQuotaLimitExceeded (HTTP 422); "
-	    "the project's quota is used up; stop agents or ask Agora for more");
+	    "the project's quota is used up; stop agents or ask Agora for "
+	    "more");
 	after_join(answered(429, ""), "Agora refused the start for now "
 	    "(HTTP 429); too many calls or agents; try again later");
 	after_join(answered(503, ERROR("ResourceAllocationFailed")),
