@@ -210,7 +210,7 @@ log_finding(void *arg, bool problem, const char *text)
 struct settings *
 settings_load(struct settings_source *source)
 {
-	struct settings_reading reading;
+	struct settings_reading reading = { 0 };
 	struct settings *settings = NULL;
 
 	if (settings_read(&reading, source) == 0) {

@@ -239,7 +239,7 @@ print_all(FILE *out, const struct settings_reading *reading)
 int
 settings_check(struct settings_source *source, FILE *out)
 {
-	struct settings_reading reading;
+	struct settings_reading reading = { 0 };
 	size_t problems;
 	int rc = 1;
 

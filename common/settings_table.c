@@ -41,10 +41,13 @@ keep_text(struct settings *settings, const struct rule *rule, const char *value,
     size_t len)
 {
 	char **member = (void *)((char *)settings + rule->member);
+	char *copy = strndup(value, len);
 
+	if (copy == NULL)
+		return -1;
 	free(*member);
-	*member = strndup(value, len);
-	return *member != NULL ? 0 : -1;
+	*member = copy;
+	return 0;
 }
 
 static void

@@ -53,7 +53,7 @@ enum state {
 
 struct connection {
 	struct responder *responder;
-	struct connection *next, **link;
+	struct connection *next, *prev;
 	struct loop_watch watch;
 	struct loop_timer timer;
 	enum state state;
@@ -80,9 +80,12 @@ connection_close(struct connection *connection)
 	loop_unwatch(loop, &connection->watch);
 	loop_timer_clear(loop, &connection->timer);
 	close(connection->watch.fd);
-	*connection->link = connection->next;
+	if (connection->prev != NULL)
+		connection->prev->next = connection->next;
+	else
+		responder->first = connection->next;
 	if (connection->next != NULL)
-		connection->next->link = connection->link;
+		connection->next->prev = connection->prev;
 	free(connection);
 	if (responder->stopping && responder->first == NULL)
 		loop_stop(loop);
@@ -340,10 +343,9 @@ connection_open(struct responder *responder, int fd)
 	connection->watch.fd = fd;
 	connection->watch.ready = connection_ready;
 	connection->timer.expired = connection_timed_out;
-	connection->link = &responder->first;
 	connection->next = responder->first;
 	if (connection->next != NULL)
-		connection->next->link = &connection->next;
+		connection->next->prev = connection;
 	responder->first = connection;
 	if (loop_watch(responder->service->loop, &connection->watch,
 		EPOLLIN | EPOLLRDHUP | EPOLLET) == -1) {
@@ -500,13 +502,17 @@ responder_serve(struct service *service, struct listener *listener)
 	struct responder responder = { .service = service,
 		.listener = listener,
 		.signal_watch.fd = -1 };
+	struct connection *connection, *next;
 
 	if (responder_open(&responder) == -1 || loop_run(service->loop) == -1) {
 		log_error("fastcgi: %s", strerror(errno));
 		responder.status = 1;
 	}
-	while (responder.first != NULL)
-		connection_close(responder.first);
+	for (connection = responder.first; connection != NULL;
+	     connection = next) {
+		next = connection->next;
+		connection_close(connection);
+	}
 	if (responder.signal_watch.fd != -1)
 		close(responder.signal_watch.fd);
 	listener_hide(listener);
