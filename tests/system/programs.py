@@ -121,8 +121,12 @@ class Program:
         """Of the process that was started, which keeps the socket."""
         return self.process.pid
 
-    def workers(self):
-        """The pids of the worker processes."""
+    def workers(self, count=None):
+        """The pids of the worker processes; with ${count} when there are
+        that many."""
+        if count is not None:
+            wait_until(lambda: len(children(self.pid)) == count,
+                       5 * PATIENCE, f"{count} workers")
         return children(self.pid)
 
     def stop(self, timeout=10.0):
@@ -241,8 +245,10 @@ class Programs:
                 program.process.send_signal(signal.SIGTERM)
         for program in self.running:
             try:
-                program.process.wait(10 * PATIENCE)
+                status = program.process.wait(10 * PATIENCE)
+                if status != 0:
+                    bad.append((program.log.path, f"exit status {status}"))
             except subprocess.TimeoutExpired:
                 program.kill()
-                bad.append((program.socket, "did not end"))
+                bad.append((program.log.path, "did not end"))
         return bad

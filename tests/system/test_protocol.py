@@ -115,7 +115,6 @@ def test_b02_enormous_lengths_cost_nothing(single, lengths):
     with fc.Connection(single.socket) as bad:
         bad.send(fc.begin() + fc.record(fc.PARAMS, 1, lengths + b"x" * 8))
         refused(parse_cgi(bad.read_answer().stdout), 431)
-        assert bad.ended(5 * PATIENCE)
     succeeded(get(single.socket))
     assert rss_kib(single.pid) - before < 2048
 
