@@ -17,10 +17,10 @@ struct settings;
 /* What a start request says. Texts are borrowed and checked already. */
 struct agent_start {
 	const char *channel;
-	const char *agent_uid;    /* "rtcUid" */
-	const char *user_uid;     /* "userUid" */
+	const char *agent_uid;          /* "rtcUid" */
+	const char *user_uid;           /* "userUid" */
 	const char *output_audio_codec; /* or NULL */
-	bool own_channel;         /* the name was issued by us */
+	bool own_channel;               /* the name was issued by us */
 };
 
 /*

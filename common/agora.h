@@ -1,47 +1,17 @@
 /*
- * The calls to Agora's Conversational AI REST API, and what their outcomes
- * mean.
+ * The calls to Agora's Conversational AI REST API.
  */
 #ifndef COMMON_AGORA_H
 #define COMMON_AGORA_H
 
 #include <stdint.h>
 
-#include "fail.h"
+#include "common/agora_outcome.h"
+#include "common/fail.h"
 
 struct agent_start;
 struct http;
-struct http_result;
 struct settings;
-
-#define AGORA_ID_SIZE 129 /* bytes, with the NUL, of an agent id */
-
-/*
- * Checks an agent id from a client or from Agora: 1 to 128 bytes of
- * [A-Za-z0-9._:-], and not "." or "..", so that it is one path segment.
- * Returns 0, or -1 with ${fail} set to FAIL_BAD_INPUT.
- */
-int agora_id_check(const char *id, struct fail *fail);
-
-/* What is known after a call. */
-enum agora_class {
-	AGORA_DONE,          /* it was carried out */
-	AGORA_NOT_PROCESSED, /* N: provably not; another host may be tried */
-	AGORA_LATER,         /* R: the server says not now; nothing was done */
-	AGORA_UNKNOWN,       /* U: perhaps carried out */
-	AGORA_FINAL,         /* F: refused; trying again changes nothing */
-};
-
-enum agora_call { AGORA_JOIN, AGORA_LEAVE };
-
-/*
- * Sorts the outcome of a call. Pure. A join with HTTP 200 is AGORA_DONE only
- * with a legal agent_id in the answer; a leave also with 404 (said by the
- * service, not by a gateway) is AGORA_FINAL and with 400 "already in the
- * process of shutting down" AGORA_DONE.
- */
-enum agora_class agora_classify(enum agora_call call,
-    const struct http_result *result);
 
 /* How a call ended. */
 struct agora_answer {

@@ -19,7 +19,7 @@
 #include "common/num.h"
 #include "common/secret.h"
 
-#define IDLE_CONNECTION_S 20     /* kept for reuse; a peer may drop it sooner */
+#define IDLE_CONNECTION_S 20 /* kept for reuse; a peer may drop it sooner */
 #define IDLE_CONNECTIONS_MAX 16
 #define TIMER_FAR_MS 3600000     /* see timer_wanted() */
 #define UPLOAD_BUFFER_SIZE 16384 /* bytes, libcurl's minimum */
@@ -48,7 +48,7 @@ struct transfer {
 	struct buf answer;
 	size_t header_count;
 	bool head_complete;
-	bool sending;   /* from here on a byte of the request may have left */
+	bool sending; /* from here on a byte of the request may have left */
 	bool too_large;
 	bool unwatched; /* its socket could not be watched */
 	char error[CURL_ERROR_SIZE];
@@ -201,8 +201,7 @@ header_arrived(char *data, size_t size, size_t count, void *arg)
 /* Called by libcurl when the connection stands, before the first byte. */
 static int
 /* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's signature */
-about_to_send(void *arg, char *peer, char *local, int peer_port,
-    int local_port)
+about_to_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
 	struct transfer *transfer = arg;
 
@@ -250,7 +249,7 @@ find_header(const struct transfer *transfer, const char *name)
 	struct curl_header *found;
 
 	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
-	    &found) != CURLHE_OK)
+		&found) != CURLHE_OK)
 		return NULL;
 	return found->value;
 }
@@ -459,8 +458,7 @@ socket_new(struct http *http, curl_socket_t fd)
 }
 
 static int
-socket_watch(struct http *http, curl_socket_t fd, int what,
-    struct socket *sock)
+socket_watch(struct http *http, curl_socket_t fd, int what, struct socket *sock)
 {
 	uint32_t events = 0;
 
@@ -514,9 +512,9 @@ multi_setup(struct http *http)
 	    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_wanted) ||
 	    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http) ||
 	    curl_multi_setopt(multi, CURLMOPT_PIPELINING,
-	    (long)CURLPIPE_MULTIPLEX) ||
+		(long)CURLPIPE_MULTIPLEX) ||
 	    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
-	    (long)IDLE_CONNECTIONS_MAX))
+		(long)IDLE_CONNECTIONS_MAX))
 		return -1;
 	return 0;
 }
@@ -609,8 +607,7 @@ set_headers(struct transfer *transfer, const struct http_request *request)
 	    add_header(transfer, "Content-Type", request->content_type) == -1)
 		return -1;
 	if (request->authorization != NULL &&
-	    add_header(transfer, "Authorization",
-	    request->authorization) == -1)
+	    add_header(transfer, "Authorization", request->authorization) == -1)
 		return -1;
 	return set_pointer(transfer->easy, CURLOPT_HTTPHEADER,
 	    transfer->headers);
@@ -633,7 +630,7 @@ set_body(struct transfer *transfer, const struct http_request *request)
 		memcpy(transfer->body, request->body, len);
 	transfer->body_len = len;
 	if (curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-	    (curl_off_t)len) != CURLE_OK)
+		(curl_off_t)len) != CURLE_OK)
 		return -1;
 	return set_pointer(transfer->easy, CURLOPT_POSTFIELDS, transfer->body);
 }
@@ -662,11 +659,11 @@ set_fixed(CURL *easy)
 
 	for (i = 0; i < sizeof(fixed_options) / sizeof(fixed_options[0]); i++)
 		if (set_long(easy, fixed_options[i].option,
-		    fixed_options[i].value) == -1)
+			fixed_options[i].value) == -1)
 			return -1;
 	for (i = 0; i < sizeof(fixed_texts) / sizeof(fixed_texts[0]); i++)
 		if (set_pointer(easy, fixed_texts[i].option,
-		    fixed_texts[i].value) == -1)
+			fixed_texts[i].value) == -1)
 			return -1;
 	return 0;
 }

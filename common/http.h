@@ -24,37 +24,37 @@ struct loop;
 
 /* Where an exchange stopped, and so what may have happened at the other end. */
 enum http_outcome {
-	HTTP_ANSWERED,      /* a whole answer: status, body */
-	HTTP_NOT_SENT,      /* DNS, connect, TLS handshake: nothing was sent */
-	HTTP_UNTRUSTED,     /* certificate does not verify: nothing was sent */
-	HTTP_BROKEN,        /* sent, then reset, cut, timed out, or not HTTP */
-	HTTP_TOO_LARGE,     /* sent, and the answer passes a limit above */
-	HTTP_NO_MEMORY,     /* not sent */
+	HTTP_ANSWERED,  /* a whole answer: status, body */
+	HTTP_NOT_SENT,  /* DNS, connect, TLS handshake: nothing was sent */
+	HTTP_UNTRUSTED, /* certificate does not verify: nothing was sent */
+	HTTP_BROKEN,    /* sent, then reset, cut, timed out, or not HTTP */
+	HTTP_TOO_LARGE, /* sent, and the answer passes a limit above */
+	HTTP_NO_MEMORY, /* not sent */
 };
 
 struct http_request {
-	const char *method;        /* "GET" or "POST" */
+	const char *method; /* "GET" or "POST" */
 	const char *url;
 	const char *authorization; /* value of that header, or NULL */
 	const char *content_type;  /* or NULL */
 	const char *body;          /* or NULL: no body */
 	size_t body_len;
-	const char *ca_file;       /* PEM to trust, NULL or "": the system's */
-	int64_t timeout_ms;        /* for the whole exchange */
-	bool fresh;                /* on a connection of its own: libcurl then
+	const char *ca_file; /* PEM to trust, NULL or "": the system's */
+	int64_t timeout_ms;  /* for the whole exchange */
+	bool fresh;          /* on a connection of its own: libcurl then
 	                            * never sends the request twice */
 };
 
 struct http_result {
 	enum http_outcome outcome;
-	int status;                /* with HTTP_ANSWERED, else 0 */
-	const char *body;          /* if answered; NUL at body[body_len] */
+	int status;       /* with HTTP_ANSWERED, else 0 */
+	const char *body; /* if answered; NUL at body[body_len] */
 	size_t body_len;
-	int64_t retry_after;       /* seconds, or -1: absent or not a number */
-	int64_t date;              /* Date, seconds since 1970, or -1 */
-	char request_id[65];       /* Agora-Request-Id or X-Request-Id,
+	int64_t retry_after; /* seconds, or -1: absent or not a number */
+	int64_t date;        /* Date, seconds since 1970, or -1 */
+	char request_id[65]; /* Agora-Request-Id or X-Request-Id,
 	                            * [A-Za-z0-9._-] only, or "" */
-	char error[160];           /* libcurl's words for the log, without URL
+	char error[160];     /* libcurl's words for the log, without URL
 	                            * query or header */
 };
 

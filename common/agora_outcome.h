@@ -1,0 +1,80 @@
+/*
+ * What an outcome of a call to Agora means: the class that decides what to do
+ * next, and the sentence that tells a person.
+ */
+#ifndef COMMON_AGORA_OUTCOME_H
+#define COMMON_AGORA_OUTCOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/fail.h"
+
+struct http_result;
+
+#define AGORA_ID_SIZE 129 /* bytes, with the NUL, of an agent id */
+
+/*
+ * Checks an agent id from a client or from Agora: 1 to 128 bytes of
+ * [A-Za-z0-9._:-], and not "." or "..", so that it is one path segment.
+ * Returns 0, or -1 with ${fail} set to FAIL_BAD_INPUT.
+ */
+int agora_id_check(const char *id, struct fail *fail);
+
+/* What is known after a call. */
+enum agora_class {
+	AGORA_DONE,          /* it was carried out */
+	AGORA_NOT_PROCESSED, /* N: provably not; another host may be tried */
+	AGORA_LATER,         /* R: the server says not now; nothing was done */
+	AGORA_UNKNOWN,       /* U: perhaps carried out */
+	AGORA_FINAL,         /* F: refused; trying again changes nothing */
+};
+
+enum agora_call { AGORA_JOIN, AGORA_LEAVE };
+
+/*
+ * Sorts the outcome of a call. Pure. A join with HTTP 200 is AGORA_DONE only
+ * with a legal agent_id in the answer; a leave also with 404 (said by the
+ * service, not by a gateway) is AGORA_FINAL and with 400 "already in the
+ * process of shutting down" AGORA_DONE.
+ */
+enum agora_class agora_classify(enum agora_call call,
+    const struct http_result *result);
+
+/* What was asked for, as far as an explanation needs it. */
+struct agora_asked {
+	enum agora_call call;
+	const char *agent_id; /* AGORA_LEAVE only */
+	int64_t now;          /* seconds since 1970 when the answer came */
+};
+
+/*
+ * Fills ${fail} with kind, one sentence for the client that says what to do
+ * about it where that is known, and upstream status and reason. Nothing else
+ * of Agora's answer gets in. A clock that differs from the answer's Date is
+ * named when it explains a refusal.
+ */
+void agora_explain(const struct agora_asked *asked, enum agora_class class,
+    const struct http_result *result, struct fail *fail);
+
+/*
+ * Copies the agent id of a join's answer to ${id}. Answers whether there is a
+ * legal one; ${id} is untouched if not.
+ */
+bool agora_read_agent_id(const struct http_result *result,
+    char id[static AGORA_ID_SIZE]);
+
+/*
+ * Copies the service's own word for what is wrong, "ServiceNotEnabled", to
+ * ${reason}. Clients see it, so what is not just letters becomes "".
+ */
+void agora_read_reason(const struct http_result *result,
+    char reason[static FAIL_REASON_SIZE]);
+
+/*
+ * Answers whether the service itself wrote the answer. A gateway that knows
+ * no route says 404 too, but never with the service's members.
+ */
+bool agora_is_from_service(const struct http_result *result);
+
+#endif
