@@ -28,12 +28,14 @@
 
 static const struct limits {
 	const char *name; /* in the log */
+	const char *method;
 	int64_t total_ms; /* of a call; the web server waits longer */
 	int64_t attempt_ms;
 	bool fresh; /* libcurl must not send a join twice by itself */
 } limits[] = {
-	[AGORA_JOIN] = { "join", 20000, 8000, true },
-	[AGORA_LEAVE] = { "leave", 10000, 4000, false },
+	[AGORA_JOIN] = { "join", "POST", 20000, 8000, true },
+	[AGORA_LEAVE] = { "leave", "POST", 10000, 4000, false },
+	[AGORA_LIST] = { "list", "GET", 9000, 3000, false },
 };
 
 /* A call under way: what its attempts need, and to whom it reports. */
@@ -169,7 +171,7 @@ attempt(struct call *call, struct fail *fail)
 	const struct limits *limit = &limits[call->kind];
 	int64_t left = time_left(call);
 	char url[REGION_URL_SIZE + PATH_SIZE];
-	struct http_request request = { .method = "POST",
+	struct http_request request = { .method = limit->method,
 		.url = url,
 		.authorization = call->authorization,
 		.ca_file = call->ca_file,
@@ -296,15 +298,31 @@ agora_join(struct http *http, const struct settings *settings,
 	return call_begin(call, done, arg, fail);
 }
 
+/* A call that belongs to no session and has no body. */
+static int
+call_without_body(struct call *call, const struct settings *settings,
+    uint32_t salt, void (*done)(void *arg, const struct agora_answer *answer),
+    void *arg, struct fail *fail)
+{
+	struct token_claims claims = { .channel = STOP_CHANNEL,
+		.account = STOP_ACCOUNT,
+		.salt = salt };
+
+	if (call == NULL)
+		return -1;
+	if (authorize(call, settings, &claims, fail) == -1) {
+		call_free(call);
+		return -1;
+	}
+	return call_begin(call, done, arg, fail);
+}
+
 int
 agora_leave(struct http *http, const struct settings *settings,
     const char *agent_id, int64_t now, const struct agora_salts *salts,
     void (*done)(void *arg, const struct agora_answer *answer), void *arg,
     struct fail *fail)
 {
-	struct token_claims claims = { .channel = STOP_CHANNEL,
-		.account = STOP_ACCOUNT,
-		.salt = salts->header };
 	char path[PATH_SIZE];
 	struct call *call;
 
@@ -313,12 +331,21 @@ agora_leave(struct http *http, const struct settings *settings,
 		return -1;
 	snprintf(path, sizeof(path), "agents/%.128s/leave", agent_id);
 	call = call_new(http, AGORA_LEAVE, settings, now, path, fail);
-	if (call == NULL)
-		return -1;
-	memcpy(call->agent_id, agent_id, strlen(agent_id) + 1);
-	if (authorize(call, settings, &claims, fail) == -1) {
-		call_free(call);
-		return -1;
-	}
-	return call_begin(call, done, arg, fail);
+	if (call != NULL)
+		memcpy(call->agent_id, agent_id, strlen(agent_id) + 1);
+	return call_without_body(call, settings, salts->header, done, arg,
+	    fail);
+}
+
+int
+agora_list(struct http *http, const struct settings *settings, int64_t now,
+    const struct agora_salts *salts,
+    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
+    struct fail *fail)
+{
+	struct call *call =
+	    call_new(http, AGORA_LIST, settings, now, "agents?limit=1", fail);
+
+	return call_without_body(call, settings, salts->header, done, arg,
+	    fail);
 }

@@ -52,4 +52,14 @@ int agora_leave(struct http *http, const struct settings *settings,
     void (*done)(void *arg, const struct agora_answer *answer), void *arg,
     struct fail *fail) __attribute__((warn_unused_result));
 
+/*
+ * Asks for one running agent, GET /agents?limit=1, which changes and costs
+ * nothing: AGORA_DONE means that Agora accepts app id and certificate.
+ * As agora_leave().
+ */
+int agora_list(struct http *http, const struct settings *settings, int64_t now,
+    const struct agora_salts *salts,
+    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
+    struct fail *fail) __attribute__((warn_unused_result));
+
 #endif

@@ -92,7 +92,7 @@ classify_ok(enum agora_call call, const struct http_result *result)
 {
 	char id[AGORA_ID_SIZE];
 
-	if (call == AGORA_LEAVE || agora_read_agent_id(result, id))
+	if (call != AGORA_JOIN || agora_read_agent_id(result, id))
 		return AGORA_DONE;
 	return AGORA_UNKNOWN; /* an agent may run whose id is not known */
 }
@@ -147,7 +147,13 @@ agora_classify(enum agora_call call, const struct http_result *result)
 static const char *
 noun_of(enum agora_call call)
 {
-	return call == AGORA_JOIN ? "start" : "stop";
+	static const char *const nouns[] = {
+		[AGORA_JOIN] = "start",
+		[AGORA_LEAVE] = "stop",
+		[AGORA_LIST] = "list of agents",
+	};
+
+	return nouns[call];
 }
 
 #define QUOTA_ADVICE                                                           \

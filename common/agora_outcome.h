@@ -30,7 +30,7 @@ enum agora_class {
 	AGORA_FINAL,         /* F: refused; trying again changes nothing */
 };
 
-enum agora_call { AGORA_JOIN, AGORA_LEAVE };
+enum agora_call { AGORA_JOIN, AGORA_LEAVE, AGORA_LIST };
 
 /*
  * Sorts the outcome of a call. Pure. A join with HTTP 200 is AGORA_DONE only

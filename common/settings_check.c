@@ -229,7 +229,6 @@ print_all(FILE *out, const struct settings_reading *reading)
 	print(out, "settings:\n");
 	for (size_t i = 0; i < SETTINGS_COUNT; i++)
 		print_setting(out, reading, i);
-	print(out, "findings:\n");
 	problems = settings_findings(reading, print_finding, out);
 	for (size_t i = 0; i < source->len; i++)
 		print_typos(out, &source->file[i]);

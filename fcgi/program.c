@@ -8,7 +8,10 @@
 #include "common/fail.h"
 #include "common/log.h"
 #include "common/num.h"
+#include "common/secret.h"
 #include "common/settings.h"
+#include "common/sys.h"
+#include "common/token.h"
 #include "fcgi/cgi.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
@@ -92,22 +95,45 @@ parse_options(int argc, char *argv[], struct options *options)
 		options->action = MISUSE;
 }
 
+/* Builds a token and takes it apart again: the libraries work here. */
+static int
+check_token(const struct settings *settings)
+{
+	struct token_claims claims = { .app_id = settings->app_id,
+		.channel = "check",
+		.account = "1",
+		.issue_ts = (uint32_t)sys_now(),
+		.expire = settings->token_ttl,
+		.salt = 1 };
+	const char *certificate = settings->certificate.text;
+	struct fail fail = { 0 };
+	char token[TOKEN_SIZE];
+
+	if (token_build(&claims, certificate, token, &fail) == 0 &&
+	    !token_verify(token, settings->app_id, certificate, "check", "1",
+		sys_now()))
+		fail_set(&fail, FAIL_INTERNAL, "it does not verify");
+	secret_wipe(token, sizeof(token));
+	printf("token: %s\n",
+	    fail.kind == FAIL_NONE ? "builds and verifies" : fail.text);
+	return fail.kind == FAIL_NONE ? 0 : 1;
+}
+
 static int
 check(const struct endpoint *endpoint)
 {
 	struct settings_source *source = settings_source_new("/proc/self/exe");
-	struct settings *settings;
-	int status;
+	struct settings *settings = NULL;
+	int status = 1;
 
-	if (source == NULL)
-		return 1;
 	printf("%s %s\n", endpoint->name, VERSION);
-	status = settings_check(source, stdout);
-	if (status == 0 && endpoint->check != NULL) {
-		settings = settings_load(source);
-		status = settings == NULL || endpoint->check(settings, stdout);
-		settings_free(settings);
+	if (source != NULL && settings_check(source, stdout) == 0 &&
+	    (settings = settings_load(source)) != NULL) {
+		status = check_token(settings);
+		if (status == 0 && endpoint->check != NULL)
+			status = endpoint->check(settings, stdout);
 	}
+	settings_free(settings);
 	settings_source_free(source);
 	return status;
 }

@@ -16,6 +16,7 @@
 #include "common/settings.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
+#include "fcgi/probe.h"
 #include "fcgi/program.h"
 
 #define CODEC_SIZE 33 /* bytes, with the NUL: "G722", "OPUS" … */
@@ -216,6 +217,7 @@ static const struct endpoint start_agent = {
 	.open = http_new,
 	.close = http_free,
 	.serve = serve,
+	.check = probe_agora,
 };
 
 int

@@ -9,6 +9,7 @@
 #include "common/settings.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
+#include "fcgi/probe.h"
 #include "fcgi/program.h"
 
 static void
@@ -63,6 +64,7 @@ static const struct endpoint stop_agent = {
 	.open = http_new,
 	.close = http_free,
 	.serve = serve,
+	.check = probe_agora,
 };
 
 int

@@ -35,7 +35,8 @@ static struct wire {
 	bool refuse; /* http_start() fails */
 	bool fresh;
 	int64_t timeout_ms;
-	char url[1024], authorization[2048], content_type[64], ca_file[64];
+	char method[8], url[1024], authorization[2048], content_type[64];
+	char ca_file[64];
 	char body[4096];
 	bool has_body;
 	void (*done)(void *arg, const struct http_result *result);
@@ -80,7 +81,7 @@ http_start(struct http *http, const struct http_request *request,
 	wire.has_body = request->body != NULL;
 	wire.done = done;
 	wire.arg = arg;
-	assert_string_equal(request->method, "POST");
+	copy(wire.method, sizeof(wire.method), request->method);
 	return 0;
 }
 
@@ -336,6 +337,7 @@ test_join_request(void **state)
 	join();
 	assert_string_equal(wire.url, "https://api-us-west-1.agora.io"
 	    "/api/conversational-ai-agent/v2/projects/" APP_ID "/join");
+	assert_string_equal(wire.method, "POST");
 	assert_true(wire.fresh);
 	assert_int_equal(wire.timeout_ms, 8000);
 	assert_string_equal(wire.content_type, "application/json");
@@ -362,6 +364,7 @@ test_leave_request(void **state)
 	assert_string_equal(wire.url, "https://api-us-west-1.agora.io"
 	    "/api/conversational-ai-agent/v2/projects/" APP_ID
 	    "/agents/1NT:29.X/leave");
+	assert_string_equal(wire.method, "POST");
 	assert_false(wire.fresh);
 	assert_false(wire.has_body);
 	assert_string_equal(wire.content_type, "");
@@ -383,6 +386,43 @@ test_leave_checks_the_id(void **state)
 	    &salts, remember, &seen, &fail), -1);
 	assert_int_equal(fail.kind, FAIL_BAD_INPUT);
 	assert_int_equal(wire.starts, 0);
+}
+
+static void
+list(void)
+{
+	struct settings settings = defaults();
+	struct fail fail = { 0 };
+
+	assert_int_equal(agora_list(NULL, &settings, NOW, &salts, remember,
+	    &seen, &fail), 0);
+}
+
+static void
+test_list_request(void **state)
+{
+	(void)state;
+	list();
+	assert_string_equal(wire.method, "GET");
+	assert_string_equal(wire.url, "https://api-us-west-1.agora.io"
+	    "/api/conversational-ai-agent/v2/projects/" APP_ID
+	    "/agents?limit=1");
+	assert_false(wire.has_body);
+	assert_int_equal(wire.timeout_ms, 3000);
+	expect_token(wire.authorization + 12, "stop", "0", 86400, 11);
+	reply(100, answered(200, "{}"));
+	expect_end(AGORA_DONE, FAIL_NONE);
+}
+
+static void
+test_list_refused(void **state)
+{
+	(void)state;
+	list();
+	reply(100, answered(401, "{}"));
+	expect_end(AGORA_FINAL, FAIL_UPSTREAM);
+	assert_string_equal(seen.answer.fail.text, "Agora refused the list of "
+	    "agents (HTTP 401); check APP_ID and APP_CERTIFICATE");
 }
 
 /* Hosts and budget. */
@@ -805,6 +845,8 @@ main(void)
 		TEST(test_join_request),
 		TEST(test_leave_request),
 		TEST(test_leave_checks_the_id),
+		TEST(test_list_request),
+		TEST(test_list_refused),
 		TEST(test_join_tries_three_hosts),
 		TEST(test_second_host_answers),
 		TEST(test_one_fixed_host_is_tried_once),
