@@ -1065,7 +1065,6 @@ static const char report[] =
 	    "not a whole number in that range; expected: 300 to 86400 seconds\n"
 	    "  LOG_LEVEL               default: info\n"
 	    "  PORT                    default: 8000\n"
-	    "findings:\n"
 	    "  problem: TOKEN_TTL in the process environment is not a whole "
 	    "number in that range; expected: 300 to 86400 seconds\n"
 	    "  hint: @/.env: unknown setting LLM_APIKEY (did you mean "
