@@ -327,14 +327,16 @@ class Nginx(Server):
                                 ("keepalive 16;\n" if keep else ""))
         return text
 
-    def _locations(self):
-        """snippets/agora-agent.conf."""
-        text = self._text("nginx/agora-agent-locations.conf")
-        if self.keepalive:
-            assert "fastcgi_keep_conn off;" in text
-            text = text.replace("fastcgi_keep_conn off;",
-                                "fastcgi_keep_conn on;")
-        return text
+    def _write_snippets(self, etc):
+        """snippets/, with the paths of the log replaced where they are."""
+        for path in sorted((DEPLOY / "nginx/snippets").rglob("*.conf")):
+            name = path.relative_to(DEPLOY / "nginx")
+            text = self._text(f"nginx/{name}").replace(
+                "/var/log/nginx/", f"{self.folder}/log/")
+            if self.keepalive:
+                text = text.replace("fastcgi_keep_conn off;",
+                                    "fastcgi_keep_conn on;")
+            write(etc / name, text)
 
     def _site(self):
         """The server block."""
@@ -365,14 +367,10 @@ class Nginx(Server):
                 "include conf.d/*.conf;\ninclude sites-enabled/*;\n}\n")
 
     def _configure(self):
-        log = ("/var/log/nginx/", f"{self.folder}/log/")
         etc = self.folder / "etc"
         write(etc / "nginx.conf", self._main())
         write(etc / "conf.d/agora-agent.conf", self._upstreams())
-        write(etc / "snippets/agora-agent.conf",
-              self._locations().replace(*log))
-        write(etc / "snippets/agora-agent-fastcgi.conf",
-              self._text("nginx/agora-agent-fastcgi.conf", log))
+        self._write_snippets(etc)
         write(etc / "sites-enabled/agora-agent", self._site())
         return ["nginx", "-e", str(self.folder / "log/error.log"),
                 "-p", str(self.folder), "-c", str(etc / "nginx.conf")], None

@@ -174,10 +174,12 @@ def test_nginx_t(folder, site):
     etc, port = debian_nginx(folder)
     log = ("/var/log/nginx", str(folder))
     install("nginx/agora-agent.conf", etc / "conf.d/agora-agent.conf")
-    install("nginx/agora-agent-locations.conf",
-            etc / "snippets/agora-agent.conf", log)
-    install("nginx/agora-agent-fastcgi.conf",
-            etc / "snippets/agora-agent-fastcgi.conf", log)
+    for name in ("agora-agent", "agora-agent/common"):
+        install(f"nginx/snippets/{name}.conf",
+                etc / f"snippets/{name}.conf", log)
+    for name in servers.ENDPOINTS:
+        install(f"nginx/snippets/agora-agent/{name}.conf",
+                etc / f"snippets/agora-agent/{name}.conf")
     if site == "site.example":
         install("nginx/site.example", etc / "sites-enabled/agora-agent",
                 ("listen 80;", f"listen {port};"),
@@ -391,7 +393,7 @@ def silent_socket(server, name):
 
 
 @each("make, edit", [
-    (nginx, ("nginx/agora-agent-fastcgi.conf", "fastcgi_read_timeout 30s",
+    (nginx, ("nginx/snippets/agora-agent/common.conf", "fastcgi_read_timeout 30s",
              "fastcgi_read_timeout 1s")),
     (proxy, ("apache/vhost-proxy-fcgi.conf", "timeout=30", "timeout=1"))])
 def test_silent_program(folder, make, edit):
