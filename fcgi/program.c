@@ -19,6 +19,7 @@
 #include "fcgi/program.h"
 #include "fcgi/responder.h"
 #include "fcgi/service.h"
+#include "fcgi/signals.h"
 #include "fcgi/workers.h"
 
 extern char **environ;
@@ -174,6 +175,7 @@ serve_socket(const struct endpoint *endpoint, const struct options *options,
 {
 	struct fail fail = { 0 };
 
+	signals_hold();
 	raise_descriptor_limit();
 	if (listener->fd == -1 &&
 	    listener_make(listener, options->listen, &fail) == -1) {

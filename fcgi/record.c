@@ -37,6 +37,7 @@ struct walk {
 struct record {
 	uint8_t type;
 	uint16_t id;
+	uint8_t padding_len;
 	size_t content_len;
 	const uint8_t *content; /* content_len bytes, if all have arrived */
 };
@@ -142,13 +143,30 @@ walk_stdin(struct walk *walk, const struct record *record)
 	return RECORD_MORE;
 }
 
+/*
+ * What libfcgi reads wrongly: at the end of a stream and behind BEGIN_REQUEST
+ * it forgets the padding, and takes it for the next record; after an empty
+ * record of another request it skips one of ours.
+ */
+static bool
+is_misread(const struct walk *walk, const struct record *record)
+{
+	if (walk->stage != AT_BEGIN && record->id != walk->id)
+		return record->type != BEGIN_REQUEST ||
+		    record->content_len != BEGIN_BODY_LEN;
+	return record->padding_len > 0 &&
+	    (record->content_len == 0 || walk->stage == AT_BEGIN);
+}
+
 /* Takes one record that has arrived completely. */
 static enum record_verdict
 walk_record(struct walk *walk, const struct record *record)
 {
+	if (is_misread(walk, record))
+		return RECORD_BAD;
 	if (walk->stage == AT_BEGIN)
 		return walk_begin(walk, record);
-	/* Another request on this connection: libfcgi refuses or skips it. */
+	/* Another request on this connection: libfcgi refuses it. */
 	if (record->id != walk->id)
 		return RECORD_MORE;
 	if (walk->stage == AT_PARAMS)
@@ -198,8 +216,9 @@ record_check(const uint8_t *bytes, size_t len, struct record_request *request)
 		record.type = bytes[at + 1];
 		record.id = (uint16_t)(bytes[at + 2] << 8 | bytes[at + 3]);
 		record.content_len = (size_t)bytes[at + 4] << 8 | bytes[at + 5];
+		record.padding_len = bytes[at + 6];
 		record.content = bytes + at + HEADER_LEN;
-		whole = HEADER_LEN + record.content_len + bytes[at + 6];
+		whole = HEADER_LEN + record.content_len + record.padding_len;
 
 		/* Id 0 is a management record; no web server sends one. */
 		if (bytes[at] != VERSION_1 || record.id == 0)

@@ -4,6 +4,19 @@
 
 #include "fcgi/signals.h"
 
+void
+signals_hold(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
 int
 signals_open(const int *numbers)
 {
@@ -29,11 +42,8 @@ signals_next(int fd)
 }
 
 void
-signals_reset(void)
+signals_hand_on(void)
 {
-	sigset_t none;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_hold(); /* SIGCHLD is the parent's */
 	signal(SIGPIPE, SIG_DFL);
 }

@@ -5,16 +5,26 @@
 #define FCGI_SIGNALS_H
 
 /*
+ * Blocks SIGTERM, SIGINT, SIGUSR1 and SIGHUP. To be called before there is a
+ * socket: a signal that comes before the loop runs must not end us with
+ * clients in the queue, but wait.
+ */
+void signals_hold(void);
+
+/*
  * Blocks the signals in ${numbers} (0 ends the list) and returns a descriptor
- * that is readable when one is pending, or -1 with errno set. SIGPIPE is
- * ignored from now on.
+ * that is readable when one is pending, or -1 with errno set. From now on
+ * SIGPIPE is ignored.
  */
 int signals_open(const int *numbers);
 
 /* The next pending signal of ${fd}, or 0. */
 int signals_next(int fd);
 
-/* In a child, before exec: no signal stays blocked, none is ignored. */
-void signals_reset(void);
+/*
+ * In a child that is about to become a worker: as signals_hold() left it. What
+ * ends a worker stays blocked, and so waits until its loop runs.
+ */
+void signals_hand_on(void);
 
 #endif

@@ -56,7 +56,7 @@ become_worker(const struct parent *parent, pid_t parent_pid)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent_pid)
 		_exit(1);
-	signals_reset();
+	signals_hand_on();
 	/* dup2() of a descriptor onto itself would leave it close-on-exec. */
 	if (parent->listener->fd == STDIN_FILENO ||
 	    dup2(parent->listener->fd, STDIN_FILENO) != -1)

@@ -208,6 +208,40 @@ record_leaves_a_second_request_to_libfcgi(void **state)
 }
 
 static void
+record_refuses_padding_that_libfcgi_misreads(void **state)
+{
+	static const uint8_t begin[8] = { 0, 1 };
+	struct record_request request;
+	int where;
+
+	(void)state;
+	for (where = -1; where < 3; where++) {
+		len = 0;
+		add_record(BEGIN, 1, begin, 8, where == 0 ? 8 : 0);
+		add_record(PARAMS, 1, pair, sizeof(pair) - 1, 8);
+		add_record(PARAMS, 1, NULL, 0, where == 1 ? 8 : 0);
+		add_record(STDIN, 1, NULL, 0, where == 2 ? 8 : 0);
+		assert_int_equal(check(&request),
+		    where == -1 ? RECORD_WHOLE : RECORD_BAD);
+	}
+}
+
+static void
+record_refuses_other_ids_that_libfcgi_misreads(void **state)
+{
+	struct record_request request;
+
+	(void)state;
+	add_begin(1, 1);
+	add_record(STDIN, 2, NULL, 0, 0);
+	assert_int_equal(check(&request), RECORD_BAD);
+	len = 0;
+	add_begin(1, 1);
+	add_record(PARAMS, 2, pair, sizeof(pair) - 1, 0);
+	assert_int_equal(check(&request), RECORD_BAD);
+}
+
+static void
 record_limits_the_head(void **state)
 {
 	static uint8_t big[60000]; /* pairs of two empty strings */
@@ -287,6 +321,8 @@ main(void)
 		TEST(record_refuses_giant_declared_lengths),
 		TEST(record_refuses_what_no_web_server_sends),
 		TEST(record_leaves_a_second_request_to_libfcgi),
+		TEST(record_refuses_padding_that_libfcgi_misreads),
+		TEST(record_refuses_other_ids_that_libfcgi_misreads),
 		TEST(record_limits_the_head),
 		TEST(record_limits_the_body_before_it_arrives),
 		TEST(record_many_small_records_find_an_end),
