@@ -32,15 +32,19 @@ static char path[] = "/api/conversational-ai-agent";
 static char none[] = "";
 
 static const struct agent_start start = { .channel = "channel_1770199765",
-	.agent_uid = "58888506", .user_uid = "1234567" };
+	.agent_uid = "58888506",
+	.user_uid = "1234567" };
 
 static struct settings
 defaults(void)
 {
 	struct settings settings = { .greeting = greeting,
-		.instructions = instructions, .failure_message = failure,
-		.tts_model_id = model, .tts_voice_id = voice,
-		.api_path = path, .api_base_url = none };
+		.instructions = instructions,
+		.failure_message = failure,
+		.tts_model_id = model,
+		.tts_voice_id = voice,
+		.api_path = path,
+		.api_base_url = none };
 
 	return settings;
 }
@@ -53,29 +57,30 @@ expect_body(const struct settings *settings, const struct agent_start *from,
 	struct fail fail = { 0 };
 
 	assert_int_equal(agent_join_body(settings, from, "the name", "007x",
-	    &body, &fail), 0);
+			     &body, &fail),
+	    0);
 	assert_string_equal(buf_str(&body), expected);
 	buf_free(&body);
 }
 
-#define SESSION \
-	"\"properties\":{\"channel\":\"channel_1770199765\"," \
-	"\"token\":\"007x\",\"agent_rtc_uid\":\"58888506\"," \
-	"\"remote_rtc_uids\":[\"1234567\"],\"enable_string_uid\":true," \
-	"\"idle_timeout\":30,\"advanced_features\":{\"enable_rtm\":true}," \
-	"\"parameters\":{\"data_channel\":\"rtm\"," \
+#define SESSION                                                                \
+	"\"properties\":{\"channel\":\"channel_1770199765\","                  \
+	"\"token\":\"007x\",\"agent_rtc_uid\":\"58888506\","                   \
+	"\"remote_rtc_uids\":[\"1234567\"],\"enable_string_uid\":true,"        \
+	"\"idle_timeout\":30,\"advanced_features\":{\"enable_rtm\":true},"     \
+	"\"parameters\":{\"data_channel\":\"rtm\","                            \
 	"\"enable_error_message\":true"
-#define LLM \
-	"\"llm\":{\"style\":\"openai\",\"input_modalities\":[\"text\"]," \
-	"\"greeting_message\":\"Hi\",\"failure_message\":\"Oops\"," \
-	"\"max_history\":15,\"system_messages\":[{\"role\":\"system\"," \
-	"\"content\":\"Be \\\"brief\\\"\\n\"}],\"params\":{" \
+#define LLM                                                                    \
+	"\"llm\":{\"style\":\"openai\",\"input_modalities\":[\"text\"],"       \
+	"\"greeting_message\":\"Hi\",\"failure_message\":\"Oops\","            \
+	"\"max_history\":15,\"system_messages\":[{\"role\":\"system\","        \
+	"\"content\":\"Be \\\"brief\\\"\\n\"}],\"params\":{"                   \
 	"\"max_tokens\":1024,\"temperature\":0.7,\"top_p\":0.95"
-#define MANAGED_ASR \
-	"\"asr\":{\"vendor\":\"deepgram\",\"language\":\"en\"," \
+#define MANAGED_ASR                                                            \
+	"\"asr\":{\"vendor\":\"deepgram\",\"language\":\"en\","                \
 	"\"params\":{\"language\":\"en\"}},"
-#define MANAGED_TTS \
-	"\"tts\":{\"vendor\":\"minimax\",\"params\":{\"voice_setting\":{" \
+#define MANAGED_TTS                                                            \
+	"\"tts\":{\"vendor\":\"minimax\",\"params\":{\"voice_setting\":{"      \
 	"\"voice_id\":\"English_captivating_female1\"}}}}}"
 
 static void
@@ -84,9 +89,10 @@ test_default_agent(void **state)
 	struct settings settings = defaults();
 
 	(void)state;
-	expect_body(&settings, &start, "{\"name\":\"the name\",\"preset\":"
-	    "\"deepgram_nova_3,openai_gpt_4o_mini,minimax_speech_2_6_turbo\","
-	    SESSION "}," MANAGED_ASR LLM "}}," MANAGED_TTS);
+	expect_body(&settings, &start,
+	    "{\"name\":\"the name\",\"preset\":"
+	    "\"deepgram_nova_3,openai_gpt_4o_mini,minimax_speech_2_6_"
+	    "turbo\"," SESSION "}," MANAGED_ASR LLM "}}," MANAGED_TTS);
 }
 
 static void
@@ -99,9 +105,10 @@ test_output_audio_codec(void **state)
 	with_codec.output_audio_codec = "OPUS";
 	expect_body(&settings, &with_codec,
 	    "{\"name\":\"the name\",\"preset\":"
-	    "\"deepgram_nova_3,openai_gpt_4o_mini,minimax_speech_2_6_turbo\","
-	    SESSION ",\"output_audio_codec\":\"OPUS\"}," MANAGED_ASR LLM "}},"
-	    MANAGED_TTS);
+	    "\"deepgram_nova_3,openai_gpt_4o_mini,minimax_speech_2_6_"
+	    "turbo\"," SESSION
+	    ",\"output_audio_codec\":\"OPUS\"}," MANAGED_ASR LLM
+	    "}}," MANAGED_TTS);
 }
 
 static void
@@ -113,10 +120,11 @@ test_own_keys(void **state)
 	assert_int_equal(secret_set(&settings.asr_key, "dg"), 0);
 	assert_int_equal(secret_set(&settings.llm_key, "sk"), 0);
 	assert_int_equal(secret_set(&settings.tts_key, "el"), 0);
-	expect_body(&settings, &start, "{\"name\":\"the name\"," SESSION "},"
+	expect_body(&settings, &start,
+	    "{\"name\":\"the name\"," SESSION "},"
 	    "\"asr\":{\"vendor\":\"deepgram\",\"language\":\"en\",\"params\":{"
-	    "\"key\":\"dg\",\"model\":\"nova-3\",\"language\":\"en\"}},"
-	    LLM ",\"model\":\"gpt-4o-mini\"},"
+	    "\"key\":\"dg\",\"model\":\"nova-3\",\"language\":\"en\"}}," LLM
+	    ",\"model\":\"gpt-4o-mini\"},"
 	    "\"url\":\"https://api.openai.com/v1/chat/completions\","
 	    "\"api_key\":\"sk\"},"
 	    "\"tts\":{\"vendor\":\"elevenlabs\",\"params\":{"
@@ -134,8 +142,9 @@ test_preset_lists_what_is_managed(void **state)
 		"openai_gpt_4o_mini,minimax_speech_2_6_turbo",
 		"deepgram_nova_3,minimax_speech_2_6_turbo",
 		"minimax_speech_2_6_turbo",
-		"deepgram_nova_3,openai_gpt_4o_mini",
-		"openai_gpt_4o_mini", "deepgram_nova_3", NULL };
+		"deepgram_nova_3,openai_gpt_4o_mini", "openai_gpt_4o_mini",
+		"deepgram_nova_3", NULL
+	};
 	struct fail fail = { 0 };
 	unsigned int own;
 
@@ -149,7 +158,8 @@ test_preset_lists_what_is_managed(void **state)
 		settings.llm_key.len = (own & 2) != 0;
 		settings.tts_key.len = (own & 4) != 0;
 		assert_int_equal(agent_join_body(&settings, &start, "n", "t",
-		    &body, &fail), 0);
+				     &body, &fail),
+		    0);
 		json = json_parse(body.data, body.len, &fail);
 		assert_non_null(json);
 		if (presets[own] == NULL)
@@ -171,7 +181,8 @@ test_body_too_large(void **state)
 
 	(void)state;
 	assert_int_equal(agent_join_body(&settings, &start, "n", "t", &body,
-	    &fail), -1);
+			     &fail),
+	    -1);
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
 	buf_free(&body);
 }
@@ -231,11 +242,11 @@ enum difference { DEEPGRAM_KEY, ELEVENLABS_URL, EMPTY_KEY, DIFFERENCES };
 
 static const char *const reasons[] = {
 	[DEEPGRAM_KEY] = "asr.params: the documented \"key\"; that SDK wrote "
-	    "\"api_key\"",
+			 "\"api_key\"",
 	[ELEVENLABS_URL] = "tts.params: the documented \"base_url\"; that SDK "
-	    "had none",
+			   "had none",
 	[EMPTY_KEY] = "an empty key counts as unset: managed voice instead of "
-	    "ElevenLabs with the key \"\"",
+		      "ElevenLabs with the key \"\"",
 };
 
 static struct json *
@@ -285,7 +296,8 @@ static enum settings_area
 area_of(const char *name)
 {
 	static const char *const names[] = { [SETTINGS_AREA_US] = "US",
-		[SETTINGS_AREA_EU] = "EU", [SETTINGS_AREA_AP] = "AP",
+		[SETTINGS_AREA_EU] = "EU",
+		[SETTINGS_AREA_AP] = "AP",
 		[SETTINGS_AREA_CN] = "CN" };
 	unsigned int i = 0;
 
@@ -302,8 +314,10 @@ settings_of(const struct json *test)
 	struct settings settings = defaults();
 	struct json *keys = json_member(test, "keys");
 	struct json *llm = json_at(test, "body.properties.llm");
-	struct json *message = (struct json *)json_object_array_get_idx(
-	    theirs(json_member(llm, "system_messages")), 0);
+	struct json *message =
+	    (struct json *)json_object_array_get_idx(theirs(json_member(llm,
+							 "system_messages")),
+		0);
 
 	put_key(&settings.asr_key, keys, "asr_key");
 	put_key(&settings.llm_key, keys, "llm_key");
@@ -336,8 +350,8 @@ put_aside(struct json *body, struct json *ours)
 	if (json_member(body, "preset") == NULL)
 		json_remove(body, "preset");
 	if (strcmp(json_object_get_string(theirs(uid)), "*") == 0)
-		json_put(properties, "remote_rtc_uids", copy_of(
-		    json_at(ours, "properties.remote_rtc_uids")));
+		json_put(properties, "remote_rtc_uids",
+		    copy_of(json_at(ours, "properties.remote_rtc_uids")));
 }
 
 /* Applies each named difference that the case has; counts it. */
@@ -355,12 +369,13 @@ accept_differences(struct json *body, struct json *ours, int counts[])
 		counts[DEEPGRAM_KEY]++;
 	}
 	if (key != NULL && key[0] != '\0') {
-		json_put_text(tts, "base_url", json_text(
-		    json_at(ours, "properties.tts.params"), "base_url"));
+		json_put_text(tts, "base_url",
+		    json_text(json_at(ours, "properties.tts.params"),
+			"base_url"));
 		counts[ELEVENLABS_URL]++;
 	} else if (key != NULL) {
-		json_put(properties, "tts", copy_of(
-		    json_at(ours, "properties.tts")));
+		json_put(properties, "tts",
+		    copy_of(json_at(ours, "properties.tts")));
 		json_put_text(body, "preset", json_text(ours, "preset"));
 		counts[EMPTY_KEY]++;
 	}
@@ -390,7 +405,8 @@ replay(struct json *test, int counts[])
 	int before = sum(counts);
 
 	assert_int_equal(agent_join_body(&settings, &start, "n", "t", &text,
-	    &fail), 0);
+			     &fail),
+	    0);
 	ours = json_parse(text.data, text.len, &fail);
 	put_aside(body, ours);
 	accept_differences(body, ours, counts);
@@ -399,7 +415,8 @@ replay(struct json *test, int counts[])
 		    text.data, json_object_to_json_string(theirs(body)));
 	region_candidates(&settings, &region);
 	assert_string_equal(region.base[json_object_get_int64(
-	    theirs(json_member(test, "candidate")))], json_text(test, "base"));
+				theirs(json_member(test, "candidate")))],
+	    json_text(test, "base"));
 	json_free(ours);
 	buf_free(&text);
 	return sum(counts) == before;
@@ -417,11 +434,13 @@ test_recorded_requests(void **state)
 	(void)state;
 	assert_non_null(vectors);
 	for (i = 0; i < json_object_array_length(cases); i++)
-		equal += replay((struct json *)json_object_array_get_idx(
-		    cases, i), counts);
+		equal +=
+		    replay((struct json *)json_object_array_get_idx(cases, i),
+			counts);
 	print_message("%zu of %lld cases expressible: %d equal\n", i,
 	    (long long)json_object_get_int64(
-	    theirs(json_member(vectors, "recorded"))), equal);
+		theirs(json_member(vectors, "recorded"))),
+	    equal);
 	for (i = 0; i < DIFFERENCES; i++)
 		print_message("  %d differ, as documented: %s\n", counts[i],
 		    reasons[i]);

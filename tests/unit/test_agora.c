@@ -102,11 +102,17 @@ defaults(void)
 	static char greeting[] = "Hi", instructions[] = "Be brief";
 	static char failure[] = "Oops", none[] = "", ca[] = "/ca.pem";
 	static char path[] = "/api/conversational-ai-agent";
-	struct settings settings = { .usable = true, .app_id = APP_ID,
-		.area = SETTINGS_AREA_US, .api_path = path,
-		.api_base_url = none, .ca_file = ca, .greeting = greeting,
-		.instructions = instructions, .failure_message = failure,
-		.tts_model_id = none, .tts_voice_id = none };
+	struct settings settings = { .usable = true,
+		.app_id = APP_ID,
+		.area = SETTINGS_AREA_US,
+		.api_path = path,
+		.api_base_url = none,
+		.ca_file = ca,
+		.greeting = greeting,
+		.instructions = instructions,
+		.failure_message = failure,
+		.tts_model_id = none,
+		.tts_voice_id = none };
 
 	assert_int_equal(secret_set(&settings.certificate, CERTIFICATE), 0);
 	return settings;
@@ -120,8 +126,9 @@ remember(void *arg, const struct agora_answer *answer)
 	seen.answer = *answer;
 }
 
-static const struct agent_start start = { .channel = "room", .agent_uid =
-	    "58888506", .user_uid = "1234567" };
+static const struct agent_start start = { .channel = "room",
+	.agent_uid = "58888506",
+	.user_uid = "1234567" };
 static const struct agora_salts salts = { .header = 11, .body = 22 };
 
 static void
@@ -131,7 +138,8 @@ join(void)
 	struct fail fail = { 0 };
 
 	assert_int_equal(agora_join(NULL, &settings, &start, NOW, &salts,
-	    remember, &seen, &fail), 0);
+			     remember, &seen, &fail),
+	    0);
 	assert_int_equal(seen.calls, 0);
 }
 
@@ -141,8 +149,9 @@ leave(const char *id)
 	struct settings settings = defaults();
 	struct fail fail = { 0 };
 
-	assert_int_equal(agora_leave(NULL, &settings, id, NOW, &salts,
-	    remember, &seen, &fail), 0);
+	assert_int_equal(agora_leave(NULL, &settings, id, NOW, &salts, remember,
+			     &seen, &fail),
+	    0);
 	assert_int_equal(seen.calls, 0);
 }
 
@@ -150,8 +159,11 @@ static struct http_result
 answered(int status, const char *body)
 {
 	struct http_result result = { .outcome = HTTP_ANSWERED,
-		.status = status, .body = body, .body_len = strlen(body),
-		.retry_after = -1, .date = -1 };
+		.status = status,
+		.body = body,
+		.body_len = strlen(body),
+		.retry_after = -1,
+		.date = -1 };
 
 	return result;
 }
@@ -159,8 +171,10 @@ answered(int status, const char *body)
 static struct http_result
 ended(enum http_outcome outcome)
 {
-	struct http_result result = { .outcome = outcome, .retry_after = -1,
-		.date = -1, .error = "libcurl's words" };
+	struct http_result result = { .outcome = outcome,
+		.retry_after = -1,
+		.date = -1,
+		.error = "libcurl's words" };
 
 	return result;
 }
@@ -185,9 +199,11 @@ expect_end(enum agora_class class, enum fail_kind kind)
 
 /* agora_classify(), row by row. */
 
-#define JOINED "{\"agent_id\":\"1NT29X\",\"create_ts\":1," \
+#define JOINED                                                                 \
+	"{\"agent_id\":\"1NT29X\",\"create_ts\":1,"                            \
 	"\"status\":\"RUNNING\"}"
-#define QUITTING "{\"reason\":\"InvalidRequest\",\"detail\":\"The task is " \
+#define QUITTING                                                               \
+	"{\"reason\":\"InvalidRequest\",\"detail\":\"The task is "             \
 	"already in the process of shutting down\"}"
 #define NO_TASK "{\"detail\":\"task not found\",\"reason\":\"TaskNotFound\"}"
 #define NO_ROUTE "{\"message\":\"no Route matched with those values\"}"
@@ -211,8 +227,7 @@ test_outcomes_without_an_answer(void **state)
 	(void)state;
 	for (call = AGORA_JOIN; call <= AGORA_LEAVE; call++) {
 		expect_class(call, ended(HTTP_NOT_SENT), AGORA_NOT_PROCESSED);
-		expect_class(call, ended(HTTP_NO_MEMORY),
-		    AGORA_NOT_PROCESSED);
+		expect_class(call, ended(HTTP_NO_MEMORY), AGORA_NOT_PROCESSED);
 		expect_class(call, ended(HTTP_UNTRUSTED), AGORA_FINAL);
 		expect_class(call, ended(HTTP_BROKEN), AGORA_UNKNOWN);
 		expect_class(call, ended(HTTP_TOO_LARGE), AGORA_UNKNOWN);
@@ -253,8 +268,8 @@ test_status_codes(void **state)
 static void
 test_join_is_done_only_with_an_id(void **state)
 {
-	static const char *const without[] = { "", "{}", "[]", "null",
-		"<html>", "{\"agent_id\":\"\"}", "{\"agent_id\":5}",
+	static const char *const without[] = { "", "{}", "[]", "null", "<html>",
+		"{\"agent_id\":\"\"}", "{\"agent_id\":5}",
 		"{\"agent_id\":null}", "{\"agent_id\":\"a/b\"}",
 		"{\"agent_id\":\"..\"}", "{\"agent_id\":\"a\\u0000b\"}",
 		"{\"agent_id\":\"abc\"" };
@@ -335,7 +350,8 @@ test_join_request(void **state)
 
 	(void)state;
 	join();
-	assert_string_equal(wire.url, "https://api-us-west-1.agora.io"
+	assert_string_equal(wire.url,
+	    "https://api-us-west-1.agora.io"
 	    "/api/conversational-ai-agent/v2/projects/" APP_ID "/join");
 	assert_string_equal(wire.method, "POST");
 	assert_true(wire.fresh);
@@ -361,7 +377,8 @@ test_leave_request(void **state)
 {
 	(void)state;
 	leave("1NT:29.X");
-	assert_string_equal(wire.url, "https://api-us-west-1.agora.io"
+	assert_string_equal(wire.url,
+	    "https://api-us-west-1.agora.io"
 	    "/api/conversational-ai-agent/v2/projects/" APP_ID
 	    "/agents/1NT:29.X/leave");
 	assert_string_equal(wire.method, "POST");
@@ -382,8 +399,9 @@ test_leave_checks_the_id(void **state)
 	struct fail fail = { 0 };
 
 	(void)state;
-	assert_int_equal(agora_leave(NULL, &settings, "../../join", NOW,
-	    &salts, remember, &seen, &fail), -1);
+	assert_int_equal(agora_leave(NULL, &settings, "../../join", NOW, &salts,
+			     remember, &seen, &fail),
+	    -1);
 	assert_int_equal(fail.kind, FAIL_BAD_INPUT);
 	assert_int_equal(wire.starts, 0);
 }
@@ -395,7 +413,8 @@ list(void)
 	struct fail fail = { 0 };
 
 	assert_int_equal(agora_list(NULL, &settings, NOW, &salts, remember,
-	    &seen, &fail), 0);
+			     &seen, &fail),
+	    0);
 }
 
 static void
@@ -404,7 +423,8 @@ test_list_request(void **state)
 	(void)state;
 	list();
 	assert_string_equal(wire.method, "GET");
-	assert_string_equal(wire.url, "https://api-us-west-1.agora.io"
+	assert_string_equal(wire.url,
+	    "https://api-us-west-1.agora.io"
 	    "/api/conversational-ai-agent/v2/projects/" APP_ID
 	    "/agents?limit=1");
 	assert_false(wire.has_body);
@@ -421,7 +441,8 @@ test_list_refused(void **state)
 	list();
 	reply(100, answered(401, "{}"));
 	expect_end(AGORA_FINAL, FAIL_UPSTREAM);
-	assert_string_equal(seen.answer.fail.text, "Agora refused the list of "
+	assert_string_equal(seen.answer.fail.text,
+	    "Agora refused the list of "
 	    "agents (HTTP 401); check APP_ID and APP_CERTIFICATE");
 }
 
@@ -470,7 +491,8 @@ test_one_fixed_host_is_tried_once(void **state)
 	(void)state;
 	settings.api_base_url = base;
 	assert_int_equal(agora_join(NULL, &settings, &start, NOW, &salts,
-	    remember, &seen, &fail), 0);
+			     remember, &seen, &fail),
+	    0);
 	assert_string_equal(wire.url,
 	    "https://127.0.0.1:8443/x/v2/projects/" APP_ID "/join");
 	reply(10, ended(HTTP_NOT_SENT));
@@ -484,8 +506,8 @@ test_no_other_host_for_other_classes(void **state)
 {
 	static const enum http_outcome outcomes[] = { HTTP_UNTRUSTED,
 		HTTP_BROKEN, HTTP_TOO_LARGE };
-	static const int statuses[] = { 200, 302, 400, 401, 403, 404, 409,
-		422, 429, 500, 502, 503, 504 };
+	static const int statuses[] = { 200, 302, 400, 401, 403, 404, 409, 422,
+		429, 500, 502, 503, 504 };
 	size_t i;
 
 	for (i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
@@ -502,8 +524,7 @@ test_no_other_host_for_other_classes(void **state)
 		assert_int_equal(wire.starts, 1);
 		assert_int_equal(seen.calls, 1);
 		assert_int_equal(seen.answer.fail.kind, FAIL_UPSTREAM);
-		assert_int_equal(seen.answer.fail.upstream_status,
-		    statuses[i]);
+		assert_int_equal(seen.answer.fail.upstream_status, statuses[i]);
 	}
 }
 
@@ -553,7 +574,8 @@ test_http_start_fails(void **state)
 	(void)state;
 	wire.refuse = true;
 	assert_int_equal(agora_join(NULL, &settings, &start, NOW, &salts,
-	    remember, &seen, &fail), -1);
+			     remember, &seen, &fail),
+	    -1);
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
 	assert_int_equal(seen.calls, 0);
 	wire.refuse = false;
@@ -575,13 +597,15 @@ test_unusable_settings(void **state)
 	base[sizeof(base) - 1] = '\0';
 	settings.api_base_url = base;
 	assert_int_equal(agora_join(NULL, &settings, &start, NOW, &salts,
-	    remember, &seen, &fail), -1);
+			     remember, &seen, &fail),
+	    -1);
 	assert_int_equal(fail.kind, FAIL_CONFIG);
 	memset(&fail, 0, sizeof(fail));
 	settings = defaults();
 	assert_int_equal(secret_set(&settings.certificate, "short"), 0);
 	assert_int_equal(agora_leave(NULL, &settings, "x", NOW, &salts,
-	    remember, &seen, &fail), -1);
+			     remember, &seen, &fail),
+	    -1);
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
 }
 
@@ -636,7 +660,8 @@ test_texts_with_advice(void **state)
 	    "Agora refused the start: ResourceQuotaLimitExceeded (HTTP 422); "
 	    "the project's quota is used up; stop agents or ask Agora for "
 	    "more");
-	after_join(answered(429, ""), "Agora refused the start for now "
+	after_join(answered(429, ""),
+	    "Agora refused the start for now "
 	    "(HTTP 429); too many calls or agents; try again later");
 	after_join(answered(503, ERROR("ResourceAllocationFailed")),
 	    "Agora refused the start for now: ResourceAllocationFailed "
@@ -669,18 +694,21 @@ static void
 test_texts_without_an_answer(void **state)
 {
 	(void)state;
-	after_join(ended(HTTP_BROKEN), "Agora did not answer the start in time "
+	after_join(ended(HTTP_BROKEN),
+	    "Agora did not answer the start in time "
 	    "or broke off; try again in a moment");
-	after_join(ended(HTTP_TOO_LARGE), "Agora's answer to the start is "
+	after_join(ended(HTTP_TOO_LARGE),
+	    "Agora's answer to the start is "
 	    "larger than any it should send");
-	after_leave(ended(HTTP_UNTRUSTED), "Agora's certificate cannot be "
+	after_leave(ended(HTTP_UNTRUSTED),
+	    "Agora's certificate cannot be "
 	    "verified, the stop was not sent; check the clock and the list of "
 	    "certificate authorities of this server");
 	setup(NULL);
 	leave("X1");
 	reply(9000, ended(HTTP_NOT_SENT));
 	expect_text("Agora cannot be reached, the stop was not sent; try again "
-	    "in a moment");
+		    "in a moment");
 	setup(NULL);
 	leave("X1");
 	reply(9000, ended(HTTP_NO_MEMORY));
@@ -690,7 +718,8 @@ test_texts_without_an_answer(void **state)
 static void
 test_404_of_the_service_and_of_a_gateway(void **state)
 {
-	static const char no_route[] = "Agora has no such route (HTTP 404); "
+	static const char no_route[] =
+	    "Agora has no such route (HTTP 404); "
 	    "AGORA_API_PATH is wrong for this project";
 
 	(void)state;
@@ -715,15 +744,18 @@ test_clock_skew_is_told(void **state)
 
 	(void)state;
 	result.date = NOW - 3600;
-	after_join(result, "Agora refused the start: InvalidPermission "
+	after_join(result,
+	    "Agora refused the start: InvalidPermission "
 	    "(HTTP 401); the clock of this server is 3600 s ahead of Agora's, "
 	    "set it");
 	result.date = NOW + 61;
-	after_leave(result, "Agora refused the stop: InvalidPermission "
+	after_leave(result,
+	    "Agora refused the stop: InvalidPermission "
 	    "(HTTP 401); the clock of this server is 61 s behind Agora's, "
 	    "set it");
 	result.date = NOW + 60;
-	after_join(result, "Agora refused the start: InvalidPermission "
+	after_join(result,
+	    "Agora refused the start: InvalidPermission "
 	    "(HTTP 401); check APP_ID and APP_CERTIFICATE");
 }
 
@@ -738,7 +770,7 @@ test_slow_answer_is_not_skew(void **state)
 	join();
 	reply(5000, result);
 	expect_text("Agora refused the start (HTTP 401); check APP_ID and "
-	    "APP_CERTIFICATE");
+		    "APP_CERTIFICATE");
 }
 
 static void

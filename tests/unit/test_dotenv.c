@@ -172,8 +172,9 @@ refuses_a_file_too_large(void **state)
 	assert_non_null(text);
 	memset(text, 'A', DOTENV_FILE_MAX + 1);
 	refused(text, DOTENV_FILE_MAX + 1, "it is larger than 65536 bytes");
-	assert_int_equal(
-	    dotenv_parse(&env, text, DOTENV_FILE_MAX, NULL, NULL, &fail), 0);
+	assert_int_equal(dotenv_parse(&env, text, DOTENV_FILE_MAX, NULL, NULL,
+			     &fail),
+	    0);
 	assert_int_equal(env.len, 1);
 	assert_int_equal(strlen(env.entry[0].name), DOTENV_FILE_MAX);
 	dotenv_free(&env);

@@ -107,8 +107,8 @@ start_peer(void **state)
 	peer.lifeline = pair[0];
 	if (read_line(pair[0], line, sizeof(line)) == -1 ||
 	    sscanf(line, "%127s %d %d %d %d %d %d", peer.folder, &peer.good,
-	    &peer.other, &peer.stranger, &peer.expired, &peer.plain,
-	    &peer.mute) != 7)
+		&peer.other, &peer.stranger, &peer.expired, &peer.plain,
+		&peer.mute) != 7)
 		return -1;
 	snprintf(peer.ca, sizeof(peer.ca), "%s/ca.pem", peer.folder);
 	snprintf(peer.stranger_ca, sizeof(peer.stranger_ca),
@@ -124,8 +124,8 @@ stop_peer(void **state)
 
 	(void)state;
 	close(peer.lifeline);
-	return waitpid(peer.pid, &status, 0) == peer.pid && status == 0 ? 0
-	    : -1;
+	return waitpid(peer.pid, &status, 0) == peer.pid && status == 0 ? 0 :
+									  -1;
 }
 
 static void
@@ -179,10 +179,15 @@ remember(void *arg, const struct http_result *result)
 static struct http_request
 request(int port, const char *path, char url[static 128])
 {
-	struct http_request request = { .method = "POST", .url = url,
-		.authorization = TOKEN, .content_type = "application/json",
-		.body = "{}", .body_len = 2, .ca_file = peer.ca,
-		.timeout_ms = 5000, .fresh = true };
+	struct http_request request = { .method = "POST",
+		.url = url,
+		.authorization = TOKEN,
+		.content_type = "application/json",
+		.body = "{}",
+		.body_len = 2,
+		.ca_file = peer.ca,
+		.timeout_ms = 5000,
+		.fresh = true };
 
 	snprintf(url, 128, "https://127.0.0.1:%d%s", port, path);
 	return request;
@@ -277,11 +282,11 @@ test_request_is_sent_as_asked(void **state)
 	assert_int_equal(seen.result.status, 200);
 	assert_memory_equal(seen.body, "POST /echo HTTP/1.1\r\n", 21);
 	assert_non_null(strstr(seen.body, "\r\nAuthorization: " TOKEN "\r\n"));
-	assert_non_null(strstr(seen.body,
-	    "\r\nContent-Type: application/json\r\n"));
+	assert_non_null(
+	    strstr(seen.body, "\r\nContent-Type: application/json\r\n"));
 	assert_non_null(strstr(seen.body, "\r\nContent-Length: 2\r\n"));
-	assert_non_null(strstr(seen.body,
-	    "\r\nUser-Agent: agora-agent/" VERSION "\r\n"));
+	assert_non_null(
+	    strstr(seen.body, "\r\nUser-Agent: agora-agent/" VERSION "\r\n"));
 	assert_null(strstr(seen.body, "Accept-Encoding"));
 	assert_null(strstr(seen.body, "Expect"));
 	assert_non_null(strstr(seen.body, "\r\n\r\n{}"));

@@ -105,7 +105,8 @@ record_does_not_count_what_follows(void **state)
 static void
 record_pairs_may_be_cut_anywhere(void **state)
 {
-	static const char long_pair[] = "\x80\x00\x00\x02\x80\x00\x00\x03" "AB=cd";
+	static const char long_pair[] = "\x80\x00\x00\x02\x80\x00\x00\x03"
+					"AB=cd";
 	struct record_request request;
 	size_t i, n = sizeof(long_pair) - 1;
 
@@ -128,7 +129,10 @@ record_refuses_pairs_past_the_end(void **state)
 
 	(void)state;
 	add_begin(1, 1);
-	add_record(PARAMS, 1, "\x02\x03" "ABcd", 6, 0);
+	add_record(PARAMS, 1,
+	    "\x02\x03"
+	    "ABcd",
+	    6, 0);
 	add_record(PARAMS, 1, NULL, 0, 0);
 	assert_int_equal(check(&request), RECORD_BAD);
 }
@@ -137,9 +141,9 @@ static void
 record_refuses_giant_declared_lengths(void **state)
 {
 	static const char *const lengths[] = {
-		"\xff\xff\xff\xfe\x01",              /* name */
-		"\x01\xff\xff\xff\xfe",              /* value */
-		"\xbf\xff\xff\xff\xbf\xff\xff\xff",  /* both, a sum past 2^31 */
+		"\xff\xff\xff\xfe\x01",             /* name */
+		"\x01\xff\xff\xff\xfe",             /* value */
+		"\xbf\xff\xff\xff\xbf\xff\xff\xff", /* both, a sum past 2^31 */
 	};
 	static const size_t sizes[] = { 5, 5, 8 };
 	struct record_request request;
@@ -170,7 +174,10 @@ record_refuses_what_no_web_server_sends(void **state)
 		    version == 1 ? RECORD_WHOLE : RECORD_BAD);
 	}
 	len = 0;
-	add_record(GET_VALUES, 0, "\x0f\x00" "FCGI_MPXS_CONNS", 17, 0);
+	add_record(GET_VALUES, 0,
+	    "\x0f\x00"
+	    "FCGI_MPXS_CONNS",
+	    17, 0);
 	assert_int_equal(check(&request), RECORD_BAD);
 	len = 0;
 	add_begin(1, 2); /* authorizer */
@@ -298,9 +305,40 @@ static void
 record_answer_is_stdout_its_end_and_the_end(void **state)
 {
 	static const uint8_t expected[] = {
-		1, 6, 1, 2, 0, 2, 0, 0, 'h', 'i',
-		1, 6, 1, 2, 0, 0, 0, 0,
-		1, 3, 1, 2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		1,
+		6,
+		1,
+		2,
+		0,
+		2,
+		0,
+		0,
+		'h',
+		'i',
+		1,
+		6,
+		1,
+		2,
+		0,
+		0,
+		0,
+		0,
+		1,
+		3,
+		1,
+		2,
+		0,
+		8,
+		0,
+		0,
+		0,
+		0,
+		0,
+		0,
+		0,
+		0,
+		0,
+		0,
 	};
 	uint8_t out[RECORD_ANSWER_MAX + 40];
 

@@ -18,7 +18,8 @@ static char none[] = "";
 static void
 expect(enum settings_area area, const char *const hosts[4])
 {
-	struct settings settings = { .area = area, .api_path = path,
+	struct settings settings = { .area = area,
+		.api_path = path,
 		.api_base_url = none };
 	struct region region;
 	char url[REGION_URL_SIZE];
@@ -60,12 +61,14 @@ test_path_is_the_setting(void **state)
 {
 	char chinese[] = "/cn/api/conversational-ai-agent/";
 	struct settings settings = { .area = SETTINGS_AREA_CN,
-		.api_path = chinese, .api_base_url = none };
+		.api_path = chinese,
+		.api_base_url = none };
 	struct region region;
 
 	(void)state;
 	region_candidates(&settings, &region);
-	assert_string_equal(region.base[0], "https://api-cn-east-1.sd-rtn.com"
+	assert_string_equal(region.base[0],
+	    "https://api-cn-east-1.sd-rtn.com"
 	    "/cn/api/conversational-ai-agent");
 }
 
@@ -74,7 +77,8 @@ test_fixed_base_is_the_only_one(void **state)
 {
 	char base[] = "https://127.0.0.1:8443/agora//";
 	struct settings settings = { .area = SETTINGS_AREA_CN,
-		.api_path = path, .api_base_url = base };
+		.api_path = path,
+		.api_base_url = base };
 	struct region region;
 
 	(void)state;

@@ -173,8 +173,8 @@ new_source(void)
 	char *home = strdup(in_dir("home"));
 
 	forget_source();
-	source = settings_source_under(
-	    "bin/folder/program", home, in_dir("etc/env"));
+	source = settings_source_under("bin/folder/program", home,
+	    in_dir("etc/env"));
 	free(home);
 	assert_non_null(source);
 }
@@ -345,8 +345,8 @@ env_sample_is_the_table(void **state)
 
 		if (value == NULL)
 			fail_msg("env.sample lacks %s", entry->name);
-		assert_string_equal(
-		    value, entry->fallback != NULL ? entry->fallback : "");
+		assert_string_equal(value,
+		    entry->fallback != NULL ? entry->fallback : "");
 		if (entry->alias != NULL)
 			assert_non_null(strstr(text, entry->alias));
 	}
@@ -457,8 +457,8 @@ real_places_end_in_etc(void **state)
 	source = settings_source_new("/proc/self/exe");
 	assert_non_null(source);
 	assert_true(source->len >= 3);
-	assert_string_equal(
-	    source->file[source->len - 1].path, "/etc/agora-agent/env");
+	assert_string_equal(source->file[source->len - 1].path,
+	    "/etc/agora-agent/env");
 	assert_true(settings_changed(source));
 	settings_source_free(NULL);
 	settings_free(NULL);
@@ -552,10 +552,12 @@ variables_see_what_python_dotenv_shows(void **state)
 	(void)state;
 	set_both();
 	setenv("TEST_SETTINGS_X", "outer", 1);
-	write_file(".env.local", "A=local\nAGENT_GREETING=${TEST_SETTINGS_X}\n"
-				 "TEST_SETTINGS_X=file\n");
-	write_file(".env", "A=env\nAGENT_INSTRUCTIONS=${A} ${NONE:-none}\n"
-			   "AGENT_FAILURE_MESSAGE=${APP_ID}\n");
+	write_file(".env.local",
+	    "A=local\nAGENT_GREETING=${TEST_SETTINGS_X}\n"
+	    "TEST_SETTINGS_X=file\n");
+	write_file(".env",
+	    "A=env\nAGENT_INSTRUCTIONS=${A} ${NONE:-none}\n"
+	    "AGENT_FAILURE_MESSAGE=${APP_ID}\n");
 	load();
 	unsetenv("TEST_SETTINGS_X");
 	assert_string_equal(settings->greeting, "outer");
@@ -872,8 +874,9 @@ bad_value_leaves_the_default(void **state)
 {
 	(void)state;
 	set_both();
-	write_file(".env", "TOKEN_TTL=1\nAGORA_AREA=Mars\nAGORA_API_PATH=x\n"
-			   "LLM_API_KEY='a b'\nCHANNELS=issued\n");
+	write_file(".env",
+	    "TOKEN_TTL=1\nAGORA_AREA=Mars\nAGORA_API_PATH=x\n"
+	    "LLM_API_KEY='a b'\nCHANNELS=issued\n");
 	load();
 	assert_false(settings->usable);
 	assert_int_equal(lines_said(), 4);
@@ -916,10 +919,10 @@ lengths_are_limited(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		assert_true(takes_length(
-		    limits[i].name, limits[i].begin, limits[i].max));
-		assert_false(takes_length(
-		    limits[i].name, limits[i].begin, limits[i].max + 1));
+		assert_true(takes_length(limits[i].name, limits[i].begin,
+		    limits[i].max));
+		assert_false(takes_length(limits[i].name, limits[i].begin,
+		    limits[i].max + 1));
 		assert_said("is too long");
 	}
 }
@@ -930,7 +933,8 @@ takes_good_values(void **state)
 	(void)state;
 	write_file("ca.pem", "x");
 	write_file(".env",
-	    BOTH "LLM_API_KEY=sk-1\nASR_DEEPGRAM_API_KEY=k2\n"
+	    BOTH
+	    "LLM_API_KEY=sk-1\nASR_DEEPGRAM_API_KEY=k2\n"
 	    "TTS_ELEVENLABS_API_KEY=k3\nTTS_ELEVENLABS_MODEL_ID=m\n"
 	    "AGORA_AREA=AP\nAGORA_API_PATH=/cn/api/x-y_z.~1/\n"
 	    "AGORA_API_BASE_URL=https://127.0.0.1:8443/a/b//\n"
@@ -946,8 +950,8 @@ takes_good_values(void **state)
 	assert_string_equal(settings->tts_model_id, "m");
 	assert_int_equal(settings->area, SETTINGS_AREA_AP);
 	assert_string_equal(settings->api_path, "/cn/api/x-y_z.~1");
-	assert_string_equal(
-	    settings->api_base_url, "https://127.0.0.1:8443/a/b");
+	assert_string_equal(settings->api_base_url,
+	    "https://127.0.0.1:8443/a/b");
 	assert_string_equal(settings->ca_file, "ca.pem");
 	assert_string_equal(settings->greeting, "  Gr\xc3\xbc\xc3\x9f  ");
 	assert_string_equal(settings->instructions, "one\ntwo");
@@ -1034,42 +1038,43 @@ notices_files_of_other_places(void **state)
 
 /* What --check prints for the files below; "@" is the test's folder. */
 static const char report[] =
-	    "process environment first, then the first place of these that "
-	    "has files:\n"
-	    "  @/.env.local: not there\n"
-	    "  @/.env: used\n"
-	    "  @/bin/.env.local: not there\n"
-	    "  @/bin/.env: not there\n"
-	    "  @/home/.config/agora-agent/env: not there\n"
-	    "  @/etc/env: not used: an earlier place has files\n"
-	    "settings:\n"
-	    "  APP_ID                  set in @/.env as AGORA_APP_ID\n"
-	    "  APP_CERTIFICATE         set in @/.env (\xe2\x80\xa6" "3210)\n"
-	    "  ASR_DEEPGRAM_API_KEY    not set\n"
-	    "  LLM_API_KEY             set in @/.env (set)\n"
-	    "  TTS_ELEVENLABS_API_KEY  not set\n"
-	    "  TTS_ELEVENLABS_MODEL_ID default: eleven_flash_v2_5\n"
-	    "  TTS_ELEVENLABS_VOICE_ID default: pNInz6obpgDQGcFmaJgB\n"
-	    "  AGENT_GREETING          default: Hello! I'm your voice "
-	    "assistant. What can I do for you?\n"
-	    "  AGENT_INSTRUCTIONS      default: You are a helpful voice "
-	    "assistant. Answer briefly and clearly.\n"
-	    "  AGENT_FAILURE_MESSAGE   default: Sorry, that did not work. "
-	    "Please say it again.\n"
-	    "  AGORA_AREA              default: CN\n"
-	    "  AGORA_API_PATH          default: /api/conversational-ai-agent\n"
-	    "  AGORA_API_BASE_URL      not set\n"
-	    "  AGORA_CA_FILE           not set\n"
-	    "  CHANNELS                default: open\n"
-	    "  TOKEN_TTL               illegal in the process environment: is "
-	    "not a whole number in that range; expected: 300 to 86400 seconds\n"
-	    "  LOG_LEVEL               default: info\n"
-	    "  PORT                    default: 8000\n"
-	    "  problem: TOKEN_TTL in the process environment is not a whole "
-	    "number in that range; expected: 300 to 86400 seconds\n"
-	    "  hint: @/.env: unknown setting LLM_APIKEY (did you mean "
-	    "LLM_API_KEY?)\n"
-	    "settings: not usable: 1 problem\n";
+    "process environment first, then the first place of these that "
+    "has files:\n"
+    "  @/.env.local: not there\n"
+    "  @/.env: used\n"
+    "  @/bin/.env.local: not there\n"
+    "  @/bin/.env: not there\n"
+    "  @/home/.config/agora-agent/env: not there\n"
+    "  @/etc/env: not used: an earlier place has files\n"
+    "settings:\n"
+    "  APP_ID                  set in @/.env as AGORA_APP_ID\n"
+    "  APP_CERTIFICATE         set in @/.env (\xe2\x80\xa6"
+    "3210)\n"
+    "  ASR_DEEPGRAM_API_KEY    not set\n"
+    "  LLM_API_KEY             set in @/.env (set)\n"
+    "  TTS_ELEVENLABS_API_KEY  not set\n"
+    "  TTS_ELEVENLABS_MODEL_ID default: eleven_flash_v2_5\n"
+    "  TTS_ELEVENLABS_VOICE_ID default: pNInz6obpgDQGcFmaJgB\n"
+    "  AGENT_GREETING          default: Hello! I'm your voice "
+    "assistant. What can I do for you?\n"
+    "  AGENT_INSTRUCTIONS      default: You are a helpful voice "
+    "assistant. Answer briefly and clearly.\n"
+    "  AGENT_FAILURE_MESSAGE   default: Sorry, that did not work. "
+    "Please say it again.\n"
+    "  AGORA_AREA              default: CN\n"
+    "  AGORA_API_PATH          default: /api/conversational-ai-agent\n"
+    "  AGORA_API_BASE_URL      not set\n"
+    "  AGORA_CA_FILE           not set\n"
+    "  CHANNELS                default: open\n"
+    "  TOKEN_TTL               illegal in the process environment: is "
+    "not a whole number in that range; expected: 300 to 86400 seconds\n"
+    "  LOG_LEVEL               default: info\n"
+    "  PORT                    default: 8000\n"
+    "  problem: TOKEN_TTL in the process environment is not a whole "
+    "number in that range; expected: 300 to 86400 seconds\n"
+    "  hint: @/.env: unknown setting LLM_APIKEY (did you mean "
+    "LLM_API_KEY?)\n"
+    "settings: not usable: 1 problem\n";
 
 static void
 assert_report(const char *with_at)
@@ -1093,8 +1098,9 @@ check_says_it_all(void **state)
 	(void)state;
 	setenv("TOKEN_TTL", "5", 1);
 	write_file("bin/folder/program", "");
-	write_file(".env", "AGORA_APP_ID=" ID "\nAPP_CERTIFICATE=" CERT "\n"
-			   "LLM_API_KEY=sk-short\nLLM_APIKEY=sk-other\n");
+	write_file(".env",
+	    "AGORA_APP_ID=" ID "\nAPP_CERTIFICATE=" CERT "\n"
+	    "LLM_API_KEY=sk-short\nLLM_APIKEY=sk-other\n");
 	write_file("etc/env", BOTH);
 	check(1);
 	assert_report(report);
@@ -1104,12 +1110,14 @@ static void
 check_is_silent_about_values(void **state)
 {
 	(void)state;
-	write_file(".env", "APP_ID=" ID "\nAPP_CERTIFICATE=" CERT "\n"
-			   "AGORA_APP_CERTIFICATE=" ID2 "\nSECRET=hush-hush\n"
-			   "LLM_API_KEY=sk-0123456789abcdef\n");
+	write_file(".env",
+	    "APP_ID=" ID "\nAPP_CERTIFICATE=" CERT "\n"
+	    "AGORA_APP_CERTIFICATE=" ID2 "\nSECRET=hush-hush\n"
+	    "LLM_API_KEY=sk-0123456789abcdef\n");
 	check(0);
 	assert_said("settings: ok\n");
-	assert_said("(\xe2\x80\xa6" "cdef)");
+	assert_said("(\xe2\x80\xa6"
+		    "cdef)");
 	assert_said("warning: APP_CERTIFICATE in ");
 	assert_said("AGORA_APP_CERTIFICATE in ");
 	assert_not_said(ID);
@@ -1154,8 +1162,9 @@ check_guesses_typos(void **state)
 	static const char *const typos[][2] = { { "LLM_APIKEY", "LLM_API_KEY" },
 		{ "APPID", "APP_ID" }, { "app_id", "APP_ID" },
 		{ "LLM_KEY", "LLM_API_KEY" }, { "TOKEN_TLL", "TOKEN_TTL" },
-		{ "CHANNEL", "CHANNELS" }, { "AGENT_GREETINGS",
-		"AGENT_GREETING" }, { "AGORA_APP_CERT", "AGORA_APP_ID" },
+		{ "CHANNEL", "CHANNELS" },
+		{ "AGENT_GREETINGS", "AGENT_GREETING" },
+		{ "AGORA_APP_CERT", "AGORA_APP_ID" },
 		{ "OPENAI_KEY", "OPENAI_API_KEY" }, { "PORTS", "PORT" } };
 	static const char *const others[] = { "HOST", "SECRET", "DATABASE_URL",
 		"A", "PATH", "HOME", "NODE_ENV" };
@@ -1200,7 +1209,7 @@ check_explains_odd_names(void **state)
 int
 main(void)
 {
-#define TEST(name) \
+#define TEST(name)                                                             \
 	cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 	const struct CMUnitTest tests[] = {
 		TEST(has_the_defaults),
