@@ -386,12 +386,26 @@ grow(struct dotenv *env, struct fail *fail)
 	return 0;
 }
 
+/* The text of ${piece}, to be freed, or NULL. */
+static char *
+piece_dup(const struct piece *piece)
+{
+	size_t len = (size_t)(piece->end - piece->at);
+	char *copy = malloc(len + 1);
+
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, piece->at, len);
+	copy[len] = '\0';
+	return copy;
+}
+
 /* Sets ${name}, known or new, to a copy of ${value}, which may be NULL. */
 static int
 set_value(struct dotenv *env, const struct piece *name, const char *value,
     struct fail *fail)
 {
-	char *key = strndup(name->at, (size_t)(name->end - name->at));
+	char *key = piece_dup(name);
 	char *copy = value != NULL ? strdup(value) : NULL;
 	struct dotenv_entry *entry;
 
