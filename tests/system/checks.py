@@ -671,7 +671,7 @@ def _(api):
                       400, "channelName")
 
 
-# -- stopAgent ----------------------------------------------------------------
+# -- stopAgent ---------------------------------------------------------------
 
 @check_each("stop: refused", {
     "empty body": b"", "empty object": b"{}", "not JSON": b"{",
@@ -719,7 +719,7 @@ def _(api):
     succeeded(api.stop({"agentId": agent_id, "channelName": 5, "x": [{}]}))
 
 
-# -- Methods, heads, paths -----------------------------------------------------
+# -- Methods, heads, paths ---------------------------------------------------
 
 ALLOWED = {"get_config": {"GET", "HEAD"}, "start_agent": {"POST"},
            "stop_agent": {"POST"}}
@@ -885,7 +885,7 @@ def _(api):
     refused(api.get_config(extra={"REQUEST_METHOD": None}), 400)
 
 
-# -- HTTP framing ---------------------------------------------------------------
+# -- HTTP framing ------------------------------------------------------------
 
 def http_start(api, headers, body, version="HTTP/1.1"):
     """The bytes of a start request with exactly these headers."""
@@ -1077,7 +1077,7 @@ def _(api):
     assert len(ids) == 3
 
 
-# -- Errors of Agora --------------------------------------------------------------
+# -- Errors of Agora ---------------------------------------------------------
 
 @check("an error of Agora is 500 with its status and reason")
 def _(api):
@@ -1090,7 +1090,7 @@ def _(api):
     assert b"secret words" not in answer.body
 
 
-# -- Access control ------------------------------------------------------------------
+# -- Access control ----------------------------------------------------------
 
 @check("issued channels: an own session works", profile="issued")
 def _(api):
@@ -1141,7 +1141,7 @@ def _(api):
                            "userUid": config["uid"]}, 403)
 
 
-# -- Not configured ---------------------------------------------------------------------
+# -- Not configured ----------------------------------------------------------
 
 @check_each("unconfigured: 500", {
     "get_config": ("GET", "/get_config", b""),

@@ -223,8 +223,9 @@ class Programs:
         arguments = ["--listen", path]
         if workers:
             arguments += ["--workers", str(workers)]
-        process = self.spawn(
-            endpoint, arguments, self.environment({"AGORA_ENV_FILE": env_file, **dict(env)}), log)
+        environment = self.environment({"AGORA_ENV_FILE": env_file,
+                                        **dict(env)})
+        process = self.spawn(endpoint, arguments, environment, log)
         program = Program(process, path, log)
         self.running.append(program)
         wait_until(lambda: process.poll() is not None or can_connect(path),

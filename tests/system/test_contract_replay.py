@@ -124,7 +124,7 @@ def listed(table):
     return set(names)
 
 
-# -- What is sent --------------------------------------------------------------
+# -- What is sent ------------------------------------------------------------
 
 def whole_body(exchange):
     """The body as bytes: the recording cuts long ones and writes bytes that
@@ -200,7 +200,7 @@ def for_fastcgi(exchange):
             and not (request["method"] == "OPTIONS" and origin))
 
 
-# -- What Agora does -------------------------------------------------------------
+# -- What Agora does ---------------------------------------------------------
 
 def fault_of(rule):
     """A recorded rule in the sandbox's words. A delay is cut short, the
@@ -247,7 +247,7 @@ def behave_again(sandbox, exchange, agent_id):
                 pass  # it closes the connection, as it should
 
 
-# -- What came back ----------------------------------------------------------------
+# -- What came back ----------------------------------------------------------
 
 def said_by(token):
     """What a token says, in the recording's form, without channel and uid."""
@@ -310,7 +310,7 @@ def well_formed(exchange, answer):
                 or answer.status == 204)
 
 
-# -- The replay --------------------------------------------------------------------
+# -- The replay --------------------------------------------------------------
 
 def groups():
     """Exchanges that only make sense in a row: start, stop, stop again."""

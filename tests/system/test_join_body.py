@@ -148,7 +148,7 @@ def without_name_and_token(entry):
     return body
 
 
-# -- The body ---------------------------------------------------------------------
+# -- The body ----------------------------------------------------------------
 
 def test_default_agent(caller):
     """Without vendor keys: exactly the documented body."""
@@ -244,7 +244,7 @@ def test_output_audio_codec_refused(caller, codec):
     assert one.upstream.calls() == before
 
 
-# -- Call, header token, name -----------------------------------------------------
+# -- Call, header token, name ------------------------------------------------
 
 def test_join_call(caller):
     """Method, path, headers."""
@@ -331,7 +331,7 @@ def test_agent_id_is_one_segment(caller):
     assert entry["call"] == "leave" and entry["agent_id"] == "aZ0._:-"
 
 
-# -- Hosts --------------------------------------------------------------------------
+# -- Hosts -------------------------------------------------------------------
 
 US = ("api-us-west-1.agora.io", "api-us-east-1.agora.io",
       "api-us-west-1.sd-rtn.com", "api-us-east-1.sd-rtn.com")

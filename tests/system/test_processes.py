@@ -29,7 +29,7 @@ def answered(connection):
     return succeeded(parse_cgi(connection.read_answer().stdout))
 
 
-# -- How a program finds its socket -----------------------------------------------
+# -- How a program finds its socket ------------------------------------------
 
 def unix_listener(path):
     """A listening socket as a supervisor makes it."""
@@ -182,7 +182,7 @@ def test_f10_a_file_in_the_way_stays(rig):
         assert file.read() == "precious"
 
 
-# -- Options --------------------------------------------------------------------------
+# -- Options -----------------------------------------------------------------
 
 def run(rig, endpoint, *arguments, **env):
     """Runs a program to its end; its stderr is not a log here."""
@@ -235,7 +235,7 @@ def test_check_of_bad_settings(rig):
     assert b"APP_ID" in done.stdout + done.stderr
 
 
-# -- Settings ---------------------------------------------------------------------------
+# -- Settings ----------------------------------------------------------------
 
 BAD_SETTINGS = {
     "an APP_ID of 31 digits": {"APP_ID": "0" * 31},
@@ -301,7 +301,7 @@ def test_changed_settings_are_read_again(rig, upstream):
     assert program.stop() == 0
 
 
-# -- Stopping ---------------------------------------------------------------------------
+# -- Stopping ----------------------------------------------------------------
 
 def stop_at_a_moment(program, data, delay):
     """Sends a request, SIGTERM ${delay} seconds later, reads the answer."""
@@ -369,7 +369,7 @@ def test_the_socket_is_gone_after_the_end(rig):
     assert not any(alive(pid) for pid in workers)
 
 
-# -- Workers ----------------------------------------------------------------------------
+# -- Workers -----------------------------------------------------------------
 
 def test_f04_a_killed_worker_is_replaced(rig):
     """Each time, and the service goes on meanwhile."""

@@ -56,7 +56,7 @@ def single_starter(rig):
     return rig.programs.listen("start_agent", rig.env_file("default"), 0)
 
 
-# -- What is not a request -----------------------------------------------------
+# -- What is not a request ---------------------------------------------------
 
 BEGIN_AND_PARAMS = fc.begin() + fc.stream(fc.PARAMS, 1, fc.pairs(GET))
 
@@ -217,7 +217,7 @@ def test_b08_a_second_request_on_the_connection(single):
     succeeded(get(single.socket))
 
 
-# -- What is a request, however it is cut ------------------------------------------
+# -- What is a request, however it is cut ------------------------------------
 
 @pytest.mark.parametrize("how", [
     {"chunk": 1}, {"chunk": 7}, {"chunk": 100, "padding": 255},
@@ -278,12 +278,11 @@ def test_padding_is_no_data(single):
             connection.send(begin + end)
             asked = time.monotonic()
             succeeded(get(single.socket))
-            assert time.monotonic() - asked < 1 * PATIENCE, kind
+            assert time.monotonic() - asked < min(PATIENCE, 3), kind
             try:
-                answer = parse_cgi(connection.read_answer().stdout)
-                assert answer.status == 200
+                succeeded(parse_cgi(connection.read_answer().stdout))
             except (fc.ConnectionEnded, OSError):
-                pass
+                pass  # refused
 
 
 def test_half_closed_connection_is_answered(single):
@@ -330,7 +329,7 @@ def test_64_kept_connections_on_one_process(single):
             connection.close()
 
 
-# -- Unread bodies must not become requests ------------------------------------------
+# -- Unread bodies must not become requests ----------------------------------
 
 def inner_request():
     """A request as an attacker would hide it in a body."""
@@ -417,7 +416,7 @@ def test_two_requests_in_one_write(single):
     succeeded(get(single.socket))
 
 
-# -- The log ---------------------------------------------------------------------------
+# -- The log -----------------------------------------------------------------
 
 HOSTILE = "x\r\n<3>agora-agent: forged\x1b[31m\x00\\" + "\u00e9" * 5000
 
@@ -486,7 +485,7 @@ def test_h01_nothing_secret_is_logged(rig, starter, upstream):
     assert starter.process.poll() is None
 
 
-# -- CGI --------------------------------------------------------------------------------
+# -- CGI----------------------------------------------------------------------
 
 def test_b12_cgi_ignores_its_arguments(rig):
     """A query string may arrive as argv; it is no option."""
