@@ -326,8 +326,10 @@ def test_f05_sigterm_at_400_random_moments(rig):
     moments = random.Random(5)
     data = fc.request_bytes(GET)
     for number in range(count):
-        program = rig.programs.listen("get_config", env_file,
-                                      workers=number % 2)
+        # Under valgrind one that is pending during execve(2), on its way to
+        # a new worker, was seen to get lost.
+        workers = 0 if WRAPPED else number % 2
+        program = rig.programs.listen("get_config", env_file, workers)
         took = stop_at_a_moment(program, data, moments.random() * 0.006)
         assert took < 0.5 * PATIENCE + (1 if SLOW else 0), took
         rig.programs.running.remove(program)
