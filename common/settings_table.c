@@ -1,15 +1,13 @@
 /*
- * The table of settings, and what a legal value of each is.
+ * The table of settings, and how a value of each is kept.
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/ascii.h"
 #include "common/num.h"
 #include "common/settings_internal.h"
-#include "common/utf8.h"
+#include "common/settings_value.h"
 
 #define HEX_LEN (SETTINGS_ID_SIZE - 1)
 #define WORD_MAX 256     /* bytes of a vendor's id */
@@ -74,123 +72,6 @@ keep_token_ttl(struct settings *settings, int64_t value)
 	settings->token_ttl = (uint32_t)value;
 }
 
-/* Checks: each says what is wrong with a value, NULL when nothing is. */
-
-static const char *
-check_hex(const char *value)
-{
-	for (const char *at = value; *at != '\0'; at++)
-		if (!ascii_is_hex(*at))
-			return "has characters that are no hex digits";
-	return strlen(value) == HEX_LEN ? NULL : "has the wrong length";
-}
-
-/* Printable ASCII without spaces: what keys and ids are made of. */
-static const char *
-check_word(const char *value, size_t max)
-{
-	for (const char *at = value; *at != '\0'; at++)
-		if (!ascii_is_print(*at) || *at == ' ')
-			return "has a space or a character that is not ASCII";
-	return strlen(value) <= max ? NULL : "is too long";
-}
-
-/* Letters, digits and -._~ (RFC 3986 2.3), joined by single slashes. */
-static const char *
-check_url_path(const char *path, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (path[i] == '/' && i + 1 < len && path[i + 1] == '/')
-			return "has an empty part between two slashes";
-		if (!ascii_is_alnum(path[i]) && !strchr("/-._~", path[i]))
-			return "has a character that a URL path must not have";
-	}
-	return NULL;
-}
-
-static size_t
-without_slashes(const char *value)
-{
-	size_t len = strlen(value);
-
-	while (len > 0 && value[len - 1] == '/')
-		len--;
-	return len;
-}
-
-/* ":port" or nothing, up to ${end}. */
-static const char *
-check_port(const char *at, const char *end)
-{
-	char digits[6] = { 0 };
-	size_t len = (size_t)(end - at);
-	int64_t port;
-
-	if (len == 0)
-		return NULL;
-	if (*at == ':' && len <= sizeof(digits)) {
-		memcpy(digits, at + 1, len - 1);
-		if (num_parse(digits, 1, 65535, &port) == 0)
-			return NULL;
-	}
-	return "has a port that is not 1 to 65535";
-}
-
-/* A host name or address, up to ":" or ${end}; an IPv6 one in brackets. */
-static const char *
-host_end(const char *at, const char *end)
-{
-	if (at < end && *at == '[') {
-		for (at++; at < end &&
-		     (ascii_is_hex(*at) || *at == ':' || *at == '.');
-		     at++)
-			;
-		return at < end && *at == ']' ? at + 1 : end;
-	}
-	while (at < end && (ascii_is_alnum(*at) || *at == '.' || *at == '-'))
-		at++;
-	return at;
-}
-
-static const char *
-check_url(const char *value)
-{
-	static const char scheme[] = "https://";
-	const char *host = value + sizeof(scheme) - 1;
-	const char *end = value + without_slashes(value);
-	const char *path, *port, *why;
-
-	if (strncmp(value, scheme, sizeof(scheme) - 1) != 0)
-		return "does not start with https://";
-	if (strpbrk(host, "@?#") != NULL)
-		return "has a user name, a query or a fragment";
-	if (end <= host || (!ascii_is_alnum(*host) && *host != '['))
-		return "has no host";
-	path = memchr(host, '/', (size_t)(end - host));
-	if (path == NULL)
-		path = end;
-	port = host_end(host, path);
-	if ((*host == '[' && (port[-1] != ']' || port - host < 4)) ||
-	    (port < path && *port != ':'))
-		return "has no valid host name";
-	why = check_port(port, path);
-	if (why == NULL)
-		why = check_url_path(path, (size_t)(end - path));
-	if (why == NULL && end - value > URL_MAX)
-		why = "is too long";
-	return why;
-}
-
-static const char *
-check_file(const char *value)
-{
-	struct stat st;
-
-	if (stat(value, &st) == -1 || access(value, R_OK) == -1)
-		return "names a file that cannot be read";
-	return S_ISREG(st.st_mode) ? NULL : "does not name a file";
-}
-
 /* Setters, one for each kind of value. */
 
 static int
@@ -198,7 +79,7 @@ set_app_id(struct settings *settings, const struct rule *rule,
     const char *value, const char **why)
 {
 	(void)rule;
-	*why = check_hex(value);
+	*why = settings_value_hex(value, HEX_LEN);
 	if (*why == NULL)
 		memcpy(settings->app_id, value, SETTINGS_ID_SIZE);
 	return 0;
@@ -210,7 +91,7 @@ set_key(struct settings *settings, const struct rule *rule, const char *value,
 {
 	struct secret *member = (void *)((char *)settings + rule->member);
 
-	*why = check_word(value, SECRET_MAX);
+	*why = settings_value_word(value, SECRET_MAX);
 	if (*why == NULL && secret_set(member, value) == -1)
 		*why = "is too long";
 	return 0;
@@ -220,7 +101,7 @@ static int
 set_certificate(struct settings *settings, const struct rule *rule,
     const char *value, const char **why)
 {
-	*why = check_hex(value);
+	*why = settings_value_hex(value, HEX_LEN);
 	return *why == NULL ? set_key(settings, rule, value, why) : 0;
 }
 
@@ -228,7 +109,7 @@ static int
 set_word(struct settings *settings, const struct rule *rule, const char *value,
     const char **why)
 {
-	*why = check_word(value, WORD_MAX);
+	*why = settings_value_word(value, WORD_MAX);
 	if (*why != NULL)
 		return 0;
 	return keep_text(settings, rule, value, strlen(value));
@@ -238,15 +119,10 @@ static int
 set_text(struct settings *settings, const struct rule *rule, const char *value,
     const char **why)
 {
-	size_t len = strlen(value);
-
-	if (len > SETTINGS_TEXT_MAX)
-		*why = "is too long";
-	else if (!utf8_valid(value, len))
-		*why = "is not UTF-8";
-	else
-		return keep_text(settings, rule, value, len);
-	return 0;
+	*why = settings_value_text(value, SETTINGS_TEXT_MAX);
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, strlen(value));
 }
 
 static int
@@ -254,7 +130,7 @@ set_file(struct settings *settings, const struct rule *rule, const char *value,
     const char **why)
 {
 	if (*value != '\0')
-		*why = check_file(value);
+		*why = settings_value_file(value);
 	if (*why != NULL)
 		return 0;
 	return keep_text(settings, rule, value, strlen(value));
@@ -265,27 +141,20 @@ set_url(struct settings *settings, const struct rule *rule, const char *value,
     const char **why)
 {
 	if (*value != '\0')
-		*why = check_url(value);
+		*why = settings_value_url(value, URL_MAX);
 	if (*why != NULL)
 		return 0;
-	return keep_text(settings, rule, value, without_slashes(value));
+	return keep_text(settings, rule, value, settings_value_trimmed(value));
 }
 
 static int
 set_api_path(struct settings *settings, const struct rule *rule,
     const char *value, const char **why)
 {
-	size_t len = strlen(value);
-
-	if (value[len - 1] == '/')
-		len--;
-	if (*value != '/')
-		*why = "does not start with a slash";
-	else if (len > API_PATH_MAX)
-		*why = "is too long";
-	else
-		*why = check_url_path(value, strlen(value));
-	return *why == NULL ? keep_text(settings, rule, value, len) : 0;
+	*why = settings_value_path(value, API_PATH_MAX);
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, settings_value_trimmed(value));
 }
 
 static int
