@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "common/ascii.h"
@@ -31,7 +32,7 @@ int
 log_level_parse(const char *text, enum log_level *level)
 {
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-		if (strcmp(text, levels[i].name) == 0) {
+		if (strcasecmp(text, levels[i].name) == 0) {
 			*level = levels[i].level;
 			return 0;
 		}

@@ -16,7 +16,7 @@ enum log_level {
 void log_set_level(enum log_level level);
 
 /*
- * Reads "error", "warn", "info" or "debug".
+ * Reads "error", "warn", "info" or "debug", in upper or lower case.
  * Returns 0, or -1 with ${level} untouched.
  */
 int log_level_parse(const char *text, enum log_level *level);

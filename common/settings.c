@@ -170,8 +170,9 @@ say_setting(struct teller *teller, const struct settings_entry *entry,
 		say(teller, true, "%s is missing; expected: %s", entry->name,
 		    entry->expected);
 	if (found->why != NULL)
-		say(teller, true, "%s in %s %s; expected: %s", found->name,
-		    found->where, found->why, entry->expected);
+		say(teller, !entry->harmless, "%s in %s %s; expected: %s%s",
+		    found->name, found->where, found->why, entry->expected,
+		    entry->harmless ? "; the default is used" : "");
 	if (found->other_name != NULL)
 		say(teller, false,
 		    "%s in %s is used; %s in %s has another value", found->name,

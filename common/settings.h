@@ -1,6 +1,7 @@
 /*
  * The settings of a process: process environment, then .env files.
- * The table in settings.c is the list; env.sample and the README follow it.
+ * The table in settings_table.c is the list; env.sample and the README follow
+ * it.
  */
 #ifndef COMMON_SETTINGS_H
 #define COMMON_SETTINGS_H
@@ -26,7 +27,10 @@ enum settings_area {
 };
 
 struct settings {
-	/* True when everything required is there and every value is legal. */
+	/*
+	 * True when everything required is there and every value is legal;
+	 * those of which a request needs nothing may be illegal.
+	 */
 	bool usable;
 
 	char app_id[SETTINGS_ID_SIZE];
@@ -98,6 +102,7 @@ struct settings_entry {
 	const char *expected; /* legal values in words: "32 hex digits" */
 	bool required;
 	bool secret;
+	bool harmless; /* serves no request: a bad value is only warned of */
 };
 
 /* The ${i}th setting, from 0; NULL past the last one. */

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/ascii.h"
 #include "common/num.h"
@@ -58,12 +59,6 @@ static void
 keep_channels(struct settings *settings, int64_t value)
 {
 	settings->channels_issued = value != 0;
-}
-
-static void
-keep_log_level(struct settings *settings, int64_t value)
-{
-	settings->log_level = (enum log_level)value;
 }
 
 static void
@@ -175,12 +170,22 @@ set_choice(struct settings *settings, const struct rule *rule,
     const char *value, const char **why)
 {
 	for (const struct choice *c = rule->choices; c->word != NULL; c++) {
-		if (strcmp(c->word, value) == 0) {
+		if (strcasecmp(c->word, value) == 0) {
 			rule->keep(settings, c->value);
 			return 0;
 		}
 	}
 	*why = "is none of these words";
+	return 0;
+}
+
+static int
+set_log_level(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	(void)rule;
+	if (log_level_parse(value, &settings->log_level) == -1)
+		*why = "is none of these words";
 	return 0;
 }
 
@@ -195,14 +200,6 @@ static const struct choice areas[] = {
 static const struct choice channels[] = {
 	{ "open", 0 },
 	{ "issued", 1 },
-	{ NULL, 0 },
-};
-
-static const struct choice log_levels[] = {
-	{ "error", LOG_LEVEL_ERROR },
-	{ "warn", LOG_LEVEL_WARN },
-	{ "info", LOG_LEVEL_INFO },
-	{ "debug", LOG_LEVEL_DEBUG },
 	{ NULL, 0 },
 };
 
@@ -376,10 +373,9 @@ static const struct rule table[] = {
 			.name = "LOG_LEVEL",
 			.fallback = "info",
 			.expected = "error, warn, info or debug",
+			.harmless = true,
 		},
-		.set = set_choice,
-		.choices = log_levels,
-		.keep = keep_log_level,
+		.set = set_log_level,
 	},
 	/* Only `make run` listens there; checked so that a slip shows early. */
 	{
@@ -387,6 +383,7 @@ static const struct rule table[] = {
 			.name = "PORT",
 			.fallback = "8000",
 			.expected = "1 to 65535",
+			.harmless = true,
 		},
 		.set = set_number,
 		.min = 1,

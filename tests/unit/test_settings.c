@@ -772,16 +772,12 @@ static const struct bad_value bad_values[] = {
 	    "has a space or a character that is not ASCII" },
 	{ "AGORA_AREA", "XX-nowhere", "is none of these words" },
 	{ "AGORA_AREA", "us ", "has white space at its start or end" },
-	{ "AGORA_AREA", "eu", "is none of these words" },
 	{ "CHANNELS", "closed", "is none of these words" },
-	{ "LOG_LEVEL", "verbose", "is none of these words" },
 	{ "TOKEN_TTL", "299", "is not a whole number in that range" },
 	{ "TOKEN_TTL", "86401", "is not a whole number in that range" },
 	{ "TOKEN_TTL", "1h", "is not a whole number in that range" },
 	{ "TOKEN_TTL", "99999999999999999999",
 	    "is not a whole number in that range" },
-	{ "PORT", "0", "is not a whole number in that range" },
-	{ "PORT", "65536", "is not a whole number in that range" },
 	{ "AGENT_GREETING", "Gr\xfc\xdf", "is not UTF-8" },
 	{ "AGORA_API_PATH", "apipath", "does not start with a slash" },
 	{ "AGORA_API_PATH", "/a b",
@@ -867,6 +863,54 @@ refuses_bad_values(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++)
 		refuses_bad_value(&bad_values[i]);
+}
+
+/* PORT and LOG_LEVEL serve no request: a slip there stops none either. */
+static void
+harmless_values_are_warned_of(void **state)
+{
+	static const struct bad_value harmless[] = {
+		{ "PORT", "0", "is not a whole number in that range" },
+		{ "PORT", "65536", "is not a whole number in that range" },
+		{ "PORT", "http", "is not a whole number in that range" },
+		{ "LOG_LEVEL", "nonsense", "is none of these words" },
+	};
+	char line[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
+		const struct bad_value *bad = &harmless[i];
+
+		forget_environment();
+		set_both();
+		setenv(bad->name, bad->value, 1);
+		load();
+		assert_true(settings->usable);
+		assert_int_equal(settings->log_level, LOG_LEVEL_INFO);
+		snprintf(line, sizeof(line),
+		    "<4>agora-agent: settings: %s in the process environment "
+		    "%s; expected: %s; the default is used\n",
+		    bad->name, bad->why, entry_of(bad->name)->expected);
+		assert_string_equal(said, line);
+		check(0);
+		assert_said("settings: ok\n");
+	}
+}
+
+static void
+words_are_taken_in_any_case(void **state)
+{
+	(void)state;
+	set_both();
+	setenv("AGORA_AREA", "eu", 1);
+	setenv("CHANNELS", "Issued", 1);
+	setenv("LOG_LEVEL", "ERROR", 1);
+	load();
+	assert_string_equal(said, "");
+	assert_true(settings->usable);
+	assert_int_equal(settings->area, SETTINGS_AREA_EU);
+	assert_true(settings->channels_issued);
+	assert_int_equal(settings->log_level, LOG_LEVEL_ERROR);
 }
 
 static void
@@ -1237,6 +1281,8 @@ main(void)
 		TEST(warns_of_files_open_to_others),
 		TEST(warns_of_web_roots),
 		TEST(refuses_bad_values),
+		TEST(harmless_values_are_warned_of),
+		TEST(words_are_taken_in_any_case),
 		TEST(bad_value_leaves_the_default),
 		TEST(lengths_are_limited),
 		TEST(takes_good_values),
