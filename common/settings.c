@@ -20,72 +20,51 @@ settings_getenv(const char *name)
 }
 
 /*
- * The value of ${name} in the ${i}th source: 0 is the process environment, i
- * the ith file. NULL when it is not set there; empty counts as not set.
+ * The value of ${name} in the first source that has it, which is put into
+ * ${where}: the process environment, then the files. Empty counts as not set.
  */
 static const char *
-value_in(const struct settings_source *source, size_t i, const char *name)
+find_spelling(const struct settings_source *source, const char *name,
+    const char **where)
 {
-	const char *value;
+	const char *value = name != NULL ? settings_getenv(name) : NULL;
 
-	if (name == NULL)
-		return NULL;
-	value = i == 0 ? settings_getenv(name) :
-			 dotenv_get(&source->file[i - 1].env, name);
-	return value != NULL && *value != '\0' ? value : NULL;
+	*where = ENVIRONMENT;
+	if (name == NULL || (value != NULL && *value != '\0'))
+		return value;
+	for (size_t i = 0; i < source->len; i++) {
+		value = dotenv_get(&source->file[i].env, name);
+		*where = source->file[i].path;
+		if (value != NULL && *value != '\0')
+			return value;
+	}
+	return NULL;
 }
 
-static const char *
-source_name(const struct settings_source *source, size_t i)
-{
-	return i == 0 ? ENVIRONMENT : source->file[i - 1].path;
-}
-
-/* Looks for the spelling that ${found} does not use, with another value. */
-static void
-find_other(const struct settings_source *source,
-    const struct settings_entry *entry, const char *used,
-    struct settings_found *found)
-{
-	const char *other =
-	    found->name == entry->name ? entry->alias : entry->name;
-	const char *value = NULL;
-	size_t i;
-
-	for (i = 0; i <= source->len && value == NULL; i++)
-		value = value_in(source, i, other);
-	if (value == NULL || strcmp(value, used) == 0)
-		return;
-	found->other_name = other;
-	found->other_where = source_name(source, i - 1);
-}
-
-/*
- * The first source that has either spelling decides; within one source the
- * table's own name does.
- */
+/* The table's own name, wherever it is set, goes before the other spelling. */
 static const char *
 find_value(const struct settings_source *source,
     const struct settings_entry *entry, struct settings_found *found)
 {
-	const char *value;
+	const char *where, *other_where;
+	const char *value = find_spelling(source, entry->name, &where);
+	const char *other = find_spelling(source, entry->alias, &other_where);
 
 	*found = (struct settings_found){ 0 };
-	for (size_t i = 0; i <= source->len; i++) {
-		found->name = entry->name;
-		value = value_in(source, i, entry->name);
-		if (value == NULL) {
-			found->name = entry->alias;
-			value = value_in(source, i, entry->alias);
-		}
-		if (value != NULL) {
-			found->where = source_name(source, i);
-			find_other(source, entry, value, found);
-			return value;
-		}
+	if (value == NULL && other == NULL)
+		return NULL;
+	if (value == NULL) {
+		found->name = entry->alias;
+		found->where = other_where;
+		return other;
 	}
-	found->name = NULL;
-	return NULL;
+	found->name = entry->name;
+	found->where = where;
+	if (other != NULL && strcmp(other, value) != 0) {
+		found->other_name = entry->alias;
+		found->other_where = other_where;
+	}
+	return value;
 }
 
 int

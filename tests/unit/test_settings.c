@@ -532,16 +532,33 @@ table_name_wins_in_one_source(void **state)
 }
 
 static void
-first_source_wins_in_any_spelling(void **state)
+table_name_wins_across_sources(void **state)
 {
 	(void)state;
 	setenv("AGORA_APP_ID", ID2, 1);
 	write_file(".env", BOTH);
 	load();
 	assert_true(settings->usable);
-	assert_string_equal(settings->app_id, ID2);
-	assert_said("AGORA_APP_ID in the process environment is used; "
-		    "APP_ID in ");
+	assert_string_equal(settings->app_id, ID);
+	assert_said("/.env is used; AGORA_APP_ID in the process environment "
+		    "has another value\n");
+	assert_int_equal(lines_said(), 1);
+}
+
+static void
+first_source_wins_in_one_spelling(void **state)
+{
+	(void)state;
+	setenv("AGORA_APP_ID", ID, 1);
+	write_file(".env.local", "AGORA_APP_ID=" ID2 "\nOPENAI_API_KEY=k1\n");
+	write_file(".env",
+	    "AGORA_APP_ID=" ID2 "\nAPP_CERTIFICATE=" CERT "\n"
+	    "OPENAI_API_KEY=k2\n");
+	load();
+	assert_true(settings->usable);
+	assert_string_equal(said, "");
+	assert_string_equal(settings->app_id, ID);
+	assert_string_equal(settings->llm_key.text, "k1");
 }
 
 /* Reading files */
@@ -1270,7 +1287,8 @@ main(void)
 		TEST(credentials_may_lack_env),
 		TEST(other_spellings_work),
 		TEST(table_name_wins_in_one_source),
-		TEST(first_source_wins_in_any_spelling),
+		TEST(table_name_wins_across_sources),
+		TEST(first_source_wins_in_one_spelling),
 		TEST(variables_see_what_python_dotenv_shows),
 		TEST(byte_order_mark_is_no_part_of_a_name),
 		TEST(skipped_line_is_named),
