@@ -141,6 +141,23 @@ say_file(struct teller *teller, const struct settings_file *file)
 		    file->path, file->env.bad_line);
 }
 
+/* Warns when a setting is set that ${entry}, set too, makes useless. */
+static void
+say_replaced(struct teller *teller, const struct settings_reading *reading,
+    const struct settings_entry *entry, const struct settings_found *found)
+{
+	const struct settings_entry *other;
+
+	if (entry->replaces == NULL || found->name == NULL)
+		return;
+	for (size_t i = 0; (other = settings_entry_at(i)) != NULL; i++)
+		if (strcmp(other->name, entry->replaces) == 0 &&
+		    reading->found[i].name != NULL)
+			say(teller, false,
+			    "%s in %s takes the place of %s in %s", found->name,
+			    found->where, other->name, reading->found[i].where);
+}
+
 static void
 say_setting(struct teller *teller, const struct settings_entry *entry,
     const struct settings_found *found)
@@ -168,8 +185,10 @@ settings_findings(const struct settings_reading *reading,
 
 	for (size_t i = 0; i < source->len; i++)
 		say_file(&teller, &source->file[i]);
-	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++)
+	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++) {
 		say_setting(&teller, entry, &reading->found[i]);
+		say_replaced(&teller, reading, entry, &reading->found[i]);
+	}
 	if (teller.problems > 0 && source->chosen == 0)
 		say(&teller, false,
 		    "no settings file is there; --check says "

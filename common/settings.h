@@ -103,6 +103,7 @@ struct settings_entry {
 	bool required;
 	bool secret;
 	bool harmless; /* serves no request: a bad value is only warned of */
+	const char *replaces; /* a setting that this one makes useless */
 };
 
 /* The ${i}th setting, from 0; NULL past the last one. */

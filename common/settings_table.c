@@ -334,6 +334,7 @@ static const struct rule table[] = {
 			.fallback = "",
 			.expected = "https://host[:port][/path], "
 			    "at most 400 bytes",
+			.replaces = "AGORA_API_PATH",
 		},
 		.set = set_url,
 		MEMBER(api_base_url),

@@ -561,6 +561,26 @@ first_source_wins_in_one_spelling(void **state)
 	assert_string_equal(settings->llm_key.text, "k1");
 }
 
+static void
+base_url_makes_the_path_useless(void **state)
+{
+	(void)state;
+	write_file(".env",
+	    BOTH "AGORA_API_BASE_URL=https://a/b\nAGORA_API_PATH=/c\n");
+	check(0);
+	assert_said("  warning: AGORA_API_BASE_URL in ");
+	assert_said("/.env takes the place of AGORA_API_PATH in ");
+	load();
+	assert_true(settings->usable);
+	assert_int_equal(lines_said(), 1);
+	write_file(".env", BOTH "AGORA_API_BASE_URL=https://a/b\n");
+	load();
+	assert_string_equal(said, "");
+	write_file(".env", BOTH "AGORA_API_PATH=/c\n");
+	load();
+	assert_string_equal(said, "");
+}
+
 /* Reading files */
 
 static void
@@ -1003,7 +1023,8 @@ takes_good_values(void **state)
 	    "AGENT_INSTRUCTIONS=\"one\\ntwo\"\nCHANNELS=issued\n"
 	    "TOKEN_TTL=300\nLOG_LEVEL=debug\nPORT=65535\n");
 	load();
-	assert_string_equal(said, "");
+	assert_int_equal(lines_said(), 1);
+	assert_said("takes the place of AGORA_API_PATH");
 	assert_true(settings->usable);
 	assert_string_equal(settings->llm_key.text, "sk-1");
 	assert_string_equal(settings->asr_key.text, "k2");
@@ -1289,6 +1310,7 @@ main(void)
 		TEST(table_name_wins_in_one_source),
 		TEST(table_name_wins_across_sources),
 		TEST(first_source_wins_in_one_spelling),
+		TEST(base_url_makes_the_path_useless),
 		TEST(variables_see_what_python_dotenv_shows),
 		TEST(byte_order_mark_is_no_part_of_a_name),
 		TEST(skipped_line_is_named),
