@@ -60,18 +60,6 @@ print_file(FILE *out, const struct settings_file *file)
 	print(out, ": %s%s\n", state, file->why);
 }
 
-static const struct secret *
-secret_of(const struct settings *settings, const char *name)
-{
-	if (strcmp(name, "APP_CERTIFICATE") == 0)
-		return &settings->certificate;
-	if (strcmp(name, "ASR_DEEPGRAM_API_KEY") == 0)
-		return &settings->asr_key;
-	if (strcmp(name, "LLM_API_KEY") == 0)
-		return &settings->llm_key;
-	return &settings->tts_key;
-}
-
 static void
 print_unset(FILE *out, const struct settings_entry *entry)
 {
@@ -88,6 +76,7 @@ print_setting(FILE *out, const struct settings_reading *reading, size_t i)
 {
 	const struct settings_entry *entry = settings_entry_at(i);
 	const struct settings_found *found = &reading->found[i];
+	const struct secret *secret = settings_secret_at(reading->settings, i);
 	char hint[SECRET_HINT_SIZE];
 
 	print(out, "  %-*s", NAME_WIDTH, entry->name);
@@ -101,8 +90,8 @@ print_setting(FILE *out, const struct settings_reading *reading, size_t i)
 		print(out, " as %s", found->name);
 	if (found->why != NULL)
 		print(out, ": %s; expected: %s", found->why, entry->expected);
-	else if (entry->secret) {
-		secret_hint(secret_of(reading->settings, entry->name), hint);
+	else if (secret != NULL) {
+		secret_hint(secret, hint);
 		print(out, " (%s)", hint);
 	}
 	print(out, "\n");

@@ -99,6 +99,10 @@ struct settings_source *settings_source_under(const char *program,
 int settings_set(struct settings *settings, size_t i, const char *value,
     const char **why);
 
+/* Where the ${i}th setting is kept if it is a secret, else NULL. */
+const struct secret *settings_secret_at(const struct settings *settings,
+    size_t i);
+
 /* Sets all defaults. Returns 0, or -1 when out of memory. */
 int settings_set_defaults(struct settings *settings);
 

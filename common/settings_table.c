@@ -401,6 +401,16 @@ settings_entry_at(size_t i)
 	return i < TABLE_LEN ? &table[i].entry : NULL;
 }
 
+const struct secret *
+settings_secret_at(const struct settings *settings, size_t i)
+{
+	const struct rule *rule = &table[i];
+
+	if (!rule->entry.secret)
+		return NULL;
+	return (const void *)((const char *)settings + rule->member);
+}
+
 static bool
 has_space_around(const char *value)
 {
