@@ -1,6 +1,7 @@
 /*
  * Where .env files may lie, reading them, and noticing that they changed.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -33,6 +34,7 @@ add_file(struct settings_source *source, int place, char *path)
 			return NULL;
 		}
 	}
+	assert(source->len < SETTINGS_FILES_MAX);
 	file = &source->file[source->len++];
 	file->path = path;
 	file->place = place;
@@ -317,16 +319,21 @@ read_content(int fd, struct buf *content)
 {
 	char block[4096];
 	ssize_t len;
+	int error = 0;
 
 	do {
 		len = read(fd, block, sizeof(block));
-		if (len > 0)
+		if (len == -1)
+			error = errno == EINTR ? 0 : errno;
+		else if ((size_t)len > content->max - content->len)
+			error = EFBIG; /* it grew while it was read */
+		else
 			buf_add(content, block, (size_t)len);
-	} while (len > 0 || (len == -1 && errno == EINTR));
+		if (buf_failed(content))
+			error = ENOMEM;
+	} while (len != 0 && error == 0);
 	secret_wipe(block, sizeof(block));
-	if (len == -1)
-		return errno;
-	return buf_failed(content) ? EFBIG : 0;
+	return error;
 }
 
 struct outer {
@@ -390,7 +397,9 @@ read_open(struct settings_source *source, struct settings_file *file, int fd)
 		return 0;
 	}
 	error = read_content(fd, &content);
-	if (error != 0)
+	if (error == ENOMEM)
+		rc = -1;
+	else if (error != 0)
 		settle(file, SETTINGS_FILE_BAD, strerror(error));
 	else
 		rc = parse(source, file, &content);
