@@ -22,11 +22,11 @@
 static_assert(PREFIX_LEN + BASE64_SIZE(DEFLATED_MAX) <= TOKEN_SIZE,
     "any payload fits a token");
 
-/* Bytes being packed. A value that does not fit sets failed, which stays. */
+/* Bytes being packed. A value that does not fit says so; the first one stays. */
 struct writer {
 	uint8_t data[TOKEN_RAW_MAX];
 	size_t len;
-	bool failed;
+	const char *wrong; /* why it failed, or NULL */
 };
 
 /* Bytes being read. A value that is not there sets failed, which stays. */
@@ -37,11 +37,18 @@ struct reader {
 };
 
 static void
+refuse(struct writer *writer, const char *wrong)
+{
+	if (writer->wrong == NULL)
+		writer->wrong = wrong;
+}
+
+static void
 put_bytes(struct writer *writer, const void *data, size_t len)
 {
 	if (len > sizeof(writer->data) - writer->len)
-		writer->failed = true;
-	if (writer->failed || len == 0)
+		refuse(writer, "the services are too large for a token");
+	if (writer->wrong != NULL || len == 0)
 		return;
 	memcpy(writer->data + writer->len, data, len);
 	writer->len += len;
@@ -81,7 +88,7 @@ put_text(struct writer *writer, const char *text, size_t size)
 	size_t len = strnlen(text, size);
 
 	if (len == size) {
-		writer->failed = true;
+		refuse(writer, "channel or account is too long for a token");
 		return;
 	}
 	put_u16(writer, len);
@@ -94,7 +101,7 @@ put_service(struct writer *writer, const struct token_service_fields *service)
 	size_t i;
 
 	if (service->privileges > TOKEN_PRIVILEGES_MAX) {
-		writer->failed = true;
+		refuse(writer, "too many privileges for a token");
 		return;
 	}
 	put_u16(writer, service->type);
@@ -199,9 +206,8 @@ pack_signed(struct writer *writer, const struct token_claims *claims,
 	put_u16(writer, count);
 	for (i = 0; i < count; i++)
 		put_service(writer, &services[i]);
-	if (writer->failed)
-		return fail_set(fail, FAIL_INTERNAL,
-		    "channel or account is too long for a token");
+	if (writer->wrong != NULL)
+		return fail_set(fail, FAIL_INTERNAL, "%s", writer->wrong);
 	if (sign(certificate, claims->issue_ts, claims->salt,
 		writer->data + SIGNED_FROM, writer->len - SIGNED_FROM,
 		writer->data + SIGNED_FROM - HMAC_SIZE) == -1)

@@ -103,8 +103,8 @@ int token_pack(const struct token_claims *claims,
 struct token_parsed {
 	uint8_t payload[TOKEN_RAW_MAX]; /* signature and signing_info */
 	size_t payload_len;
-	size_t signed_from; /* where signing_info starts */
-	char app_id[TOKEN_CHANNEL_SIZE];
+	size_t signed_from;              /* where signing_info starts */
+	char app_id[TOKEN_CHANNEL_SIZE]; /* any text: nobody checked it */
 	uint32_t issue_ts, expire, salt;
 	size_t services; /* how many of service[] are filled */
 	struct token_parsed_service {

@@ -756,6 +756,41 @@ test_pack_fits_the_largest_payload(void **state)
 	assert_string_equal(token, "");
 }
 
+static void
+expect_pack_fails(const struct token_service_fields *service, const char *why)
+{
+	struct token_claims claims = good_claims();
+	struct fail fail = { 0 };
+	char token[TOKEN_SIZE];
+
+	assert_int_equal(token_pack(&claims, service, 1, good_certificate,
+			     token, &fail),
+	    -1);
+	assert_int_equal(fail.kind, FAIL_INTERNAL);
+	assert_string_equal(fail.text, why);
+}
+
+static void
+test_pack_says_what_does_not_fit(void **state)
+{
+	uint8_t noise[TOKEN_RAW_MAX] = { 0 };
+	struct token_service_fields many = { .type = TOKEN_RTC,
+		.privileges = TOKEN_PRIVILEGES_MAX + 1 };
+	struct token_service_fields large = { .type = TOKEN_RTC,
+		.tail = noise,
+		.tail_len = sizeof(noise) };
+	char text[TOKEN_CHANNEL_SIZE + 1];
+	struct token_service_fields wide = { .type = TOKEN_RTC,
+		.channel = text };
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	expect_pack_fails(&many, "too many privileges for a token");
+	expect_pack_fails(&large, "the services are too large for a token");
+	expect_pack_fails(&wide, "channel or account is too long for a token");
+}
+
 /* The deflate state is reused: nothing of the last token may show. */
 static void
 test_same_claims_give_the_same_token(void **state)
@@ -793,6 +828,7 @@ main(void)
 		    test_build_refuses_ids_that_are_not_32_hex_digits),
 		cmocka_unit_test(test_build_limits_channel_and_account),
 		cmocka_unit_test(test_pack_fits_the_largest_payload),
+		cmocka_unit_test(test_pack_says_what_does_not_fit),
 		cmocka_unit_test(test_same_claims_give_the_same_token),
 	};
 
