@@ -22,7 +22,7 @@ struct json;
  * JSON_DEPTH_MAX levels. (json-c alone lets several of these pass.) Of
  * duplicate members the last one counts.
  * Refused too, though RFC 8259 lets them pass: half a surrogate pair, a NUL
- * in a member's name, an integer of more than 64 bits, and a lone null, for
+ * in a member's name, an integer outside -2^63..2^63-1, and a lone null, for
  * which there is no struct json.
  * Returns the value, which the caller frees, or NULL with ${fail} set to
  * FAIL_BAD_INPUT and a sentence that names the place ("body is not valid

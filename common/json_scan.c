@@ -201,7 +201,7 @@ scan_number(struct scan *scan)
 	if (scan->at == integer_end &&
 	    !integer_fits(start, integer_end - first)) {
 		scan->at = first;
-		return refuse(scan, "integer of more than 64 bits");
+		return refuse(scan, "integer outside -2^63..2^63-1");
 	}
 	return 0;
 }

@@ -229,11 +229,11 @@ json_refuses_integers_over_64_bits(void **state)
 	check_round("[9223372036854775807,-9223372036854775808]",
 	    "[9223372036854775807,-9223372036854775808]");
 	refuse("[9223372036854775808]",
-	    "integer of more than 64 bits at byte 1");
+	    "integer outside -2^63..2^63-1 at byte 1");
 	refuse("[-9223372036854775809]",
-	    "integer of more than 64 bits at byte 1");
+	    "integer outside -2^63..2^63-1 at byte 1");
 	refuse("[1,123456789012345678901234567890]",
-	    "integer of more than 64 bits at byte 3");
+	    "integer outside -2^63..2^63-1 at byte 3");
 }
 
 static void
