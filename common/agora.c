@@ -17,7 +17,6 @@
 
 #define ATTEMPTS_MAX 3
 #define ATTEMPT_MIN_MS 2000 /* with less left, no further attempt */
-#define HEADER_TOKEN_S 86400
 #define BODY_TOKEN_S 3600
 #define BODY_MAX 262144 /* bytes; three texts, every byte escaped */
 #define PATH_SIZE 256   /* bytes, with the NUL */
@@ -231,7 +230,7 @@ authorize(struct call *call, const struct settings *settings,
 
 	claims->app_id = settings->app_id;
 	claims->issue_ts = (uint32_t)call->now;
-	claims->expire = HEADER_TOKEN_S;
+	claims->expire = TOKEN_EXPIRE_MAX;
 	if (token_build(claims, settings->certificate.text, token, fail) == -1)
 		return -1;
 	snprintf(call->authorization, sizeof(call->authorization),

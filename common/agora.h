@@ -30,7 +30,7 @@ struct agora_salts {
 
 /*
  * Starts an agent: POST /join with a token of its own in the Authorization
- * header (86400 s, for channel and agent uid) and one in the body (3600 s).
+ * header (TOKEN_EXPIRE_MAX, for channel and agent uid) and one in the body (3600 s).
  * Hosts are tried in region_candidates() order while the outcome is
  * AGORA_NOT_PROCESSED. ${now} is seconds since 1970.
  * Nothing of ${settings} and ${start} is needed after the call returned.

@@ -9,6 +9,7 @@
 #include "common/num.h"
 #include "common/settings_internal.h"
 #include "common/settings_value.h"
+#include "common/token.h"
 
 #define HEX_LEN (SETTINGS_ID_SIZE - 1)
 #define WORD_MAX 256     /* bytes of a vendor's id */
@@ -366,7 +367,7 @@ static const struct rule table[] = {
 		},
 		.set = set_number,
 		.min = 300,
-		.max = 86400,
+		.max = TOKEN_EXPIRE_MAX,
 		.keep = keep_token_ttl,
 	},
 	{
@@ -391,6 +392,8 @@ static const struct rule table[] = {
 		.max = 65535,
 	},
 };
+
+_Static_assert(TOKEN_EXPIRE_MAX == 86400, "TOKEN_TTL's texts say so");
 
 #define TABLE_LEN (sizeof(table) / sizeof(table[0]))
 _Static_assert(TABLE_LEN == SETTINGS_COUNT, "settings_internal.h counts wrong");
