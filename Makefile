@@ -76,14 +76,14 @@ all: $(PROGRAM_FILES)
 $(B)/get_config.fcgi: LIBS = $(LIBS_BASE)
 $(B)/start_agent.fcgi $(B)/stop_agent.fcgi: LIBS = $(LIBS_CALL)
 
-$(PROGRAM_FILES): $(B)/%.fcgi: $(B)/fcgi/%.o $(B)/libfcgi.a $(B)/libcommon.a
+$(PROGRAM_FILES): $(B)/%.fcgi: $(B)/fcgi/%.o $(B)/libresponder.a $(B)/libcommon.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(LIBS))
 
 $(B)/libcommon.a: $(COMMON_OBJ)
 	rm -f $@
 	$(AR) rcD $@ $^
 
-$(B)/libfcgi.a: $(FCGI_OBJ)
+$(B)/libresponder.a: $(FCGI_OBJ)
 	rm -f $@
 	$(AR) rcD $@ $^
 
@@ -93,10 +93,10 @@ $(B)/%.o: %.c Makefile
 
 unit-tests: $(UNIT_TESTS)
 
-$(B)/unit/%: tests/unit/%.c $(B)/libfcgi.a $(B)/libcommon.a Makefile
+$(B)/unit/%: tests/unit/%.c $(B)/libresponder.a $(B)/libcommon.a Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP \
-	    $(ALL_LDFLAGS) -o $@ $< $(B)/libfcgi.a $(B)/libcommon.a \
+	    $(ALL_LDFLAGS) -o $@ $< $(B)/libresponder.a $(B)/libcommon.a \
 	    $(shell $(PKG_CONFIG) --libs $(LIBS_CALL) cmocka)
 
 unit: $(UNIT_TESTS)
@@ -119,7 +119,7 @@ test:
 
 # Tests of what is built in $(B); a second core is used if there is one.
 PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
-	-p no:cacheprovider -n 2 --dist loadgroup
+	-p no:cacheprovider -n 2
 check: all unit
 	@$(PYTEST) tests/sandbox tests/system
 
@@ -128,15 +128,16 @@ asan:
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
 	    $(MAKE) --no-print-directory -s check B=build-asan VARIANT=asan
 
+# Workers are executed anew, hence --trace-children.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
-	--show-leak-kinds=all --errors-for-leak-kinds=definite,indirect,possible
+	--trace-children=yes
 valgrind:
 	@$(PACKAGES) test
 	@$(MAKE) --no-print-directory -s unit B=build-plain VARIANT=plain \
 	    UNIT_RUNNER="$(VALGRIND)"
 	@$(MAKE) --no-print-directory -s all B=build-plain VARIANT=plain
 	@PROGRAM_WRAPPER="$(VALGRIND)" B=build-plain $(PYTHON) -m pytest -q \
-	    -p no:cacheprovider -n 2 -k "cgi or fastcgi" \
+	    -p no:cacheprovider -n 2 -k "cgi and not apache" \
 	    tests/system/test_endpoints.py
 
 lint:

@@ -8,33 +8,43 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/num.h"
+#include "common/sys.h"
 #include "fcgi/cgi.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
+#include "fcgi/params.h"
 #include "fcgi/record.h"
 #include "fcgi/service.h"
-
-#define SILENCE_MS 5000           /* between two bytes of the body */
-#define DISCARD_MAX (1024 * 1024) /* bytes of a body that is refused */
 
 struct cgi {
 	struct exchange exchange;
 	int status;
 };
 
+/* Waits for input until the monotonic time ${deadline}. */
+static bool
+input_comes(int64_t deadline)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	int64_t left = deadline - sys_monotonic_ms();
+
+	if (left > EXCHANGE_SILENCE_MS)
+		left = EXCHANGE_SILENCE_MS;
+	return left > 0 && poll(&input, 1, (int)left) > 0;
+}
+
 /*
  * Reads up to ${size} bytes of standard input.
  * Returns how many there were before its end, or -1.
  */
 static ssize_t
-read_input(char *bytes, size_t size)
+read_input(char *bytes, size_t size, int64_t deadline)
 {
-	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 	size_t used = 0;
 	ssize_t got;
 
 	while (used < size) {
-		if (poll(&input, 1, SILENCE_MS) <= 0)
+		if (!input_comes(deadline))
 			return -1;
 		got = read(STDIN_FILENO, bytes + used, size - used);
 		if (got == -1 && errno == EINTR)
@@ -50,14 +60,14 @@ read_input(char *bytes, size_t size)
 
 /* A web server that is still writing would report a broken pipe. */
 static void
-discard_input(void)
+discard_input(int64_t deadline)
 {
 	char scrap[8192];
 	size_t total = 0;
 	ssize_t got;
 
-	while (
-	    total < DISCARD_MAX && (got = read_input(scrap, sizeof(scrap))) > 0)
+	while (total < EXCHANGE_DISCARD_MAX &&
+	    (got = read_input(scrap, sizeof(scrap), deadline)) > 0)
 		total += (size_t)got;
 }
 
@@ -69,6 +79,7 @@ static void
 read_body(struct exchange_body *body, const char *declared, bool post)
 {
 	static char bytes[RECORD_BODY_MAX + 1];
+	int64_t deadline = sys_monotonic_ms() + EXCHANGE_ARRIVAL_MS;
 	size_t want = RECORD_BODY_MAX + 1;
 	int64_t length = 0;
 	ssize_t got;
@@ -81,13 +92,13 @@ read_body(struct exchange_body *body, const char *declared, bool post)
 		want = (size_t)length;
 	if (declared == NULL && !post)
 		return;
-	got = read_input(bytes, want);
+	got = read_input(bytes, want, deadline);
 	body->broken = got == -1;
 	body->too_large = got > RECORD_BODY_MAX;
 	body->len = got > 0 && !body->too_large ? (size_t)got : 0;
 	bytes[body->len] = '\0';
 	if (body->too_large)
-		discard_input();
+		discard_input(deadline);
 }
 
 static void
@@ -121,7 +132,7 @@ cgi_serve(struct service *service, char **environment)
 
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return 1;
-	read_body(&body, exchange_param(environment, "CONTENT_LENGTH"), post);
+	read_body(&body, params_get(environment, "CONTENT_LENGTH"), post);
 	exchange_run(&cgi.exchange, environment, &body);
 	if (loop_run(service->loop) == -1) {
 		log_error("cgi: %s", strerror(errno));

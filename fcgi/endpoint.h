@@ -29,8 +29,9 @@ struct endpoint {
 
 	/*
 	 * Answers ${exchange}: calls exchange_succeed(), _with() or
-	 * exchange_fail() exactly once, now or from the loop later. Texts of the request are
-	 * valid until then, its body only until serve() returns.
+	 * exchange_fail() exactly once, now or from the loop later. Texts of
+	 * the request are valid until then, its body only until serve()
+	 * returns. ${http} is what open() made.
 	 */
 	void (*serve)(struct exchange *exchange, struct http *http);
 

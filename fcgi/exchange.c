@@ -10,56 +10,12 @@
 #include "common/num.h"
 #include "common/settings.h"
 #include "common/sys.h"
+#include "fcgi/answer.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
+#include "fcgi/params.h"
 #include "fcgi/record.h"
 #include "fcgi/service.h"
-
-#define ANSWER_MAX (16 * 1024) /* bytes of header fields and body */
-
-/* The one place where a kind of failure becomes an HTTP status. */
-static const struct status {
-	enum fail_kind kind;
-	int code;
-	const char *reason; /* of the status line */
-	const char *msg;    /* of the envelope */
-} statuses[] = {
-	{ FAIL_NONE, 200, "OK", "success" },
-	{ FAIL_BAD_INPUT, 400, "Bad Request", "invalid request" },
-	{ FAIL_FORBIDDEN, 403, "Forbidden", "forbidden" },
-	{ FAIL_NOT_FOUND, 404, "Not Found", "not found" },
-	{ FAIL_METHOD, 405, "Method Not Allowed", "method not allowed" },
-	{ FAIL_TOO_LARGE, 413, "Content Too Large", "request too large" },
-	{ FAIL_MEDIA_TYPE, 415, "Unsupported Media Type",
-	    "unsupported media type" },
-	{ FAIL_HEAD_LARGE, 431, "Request Header Fields Too Large",
-	    "request header too large" },
-	{ FAIL_CONFIG, 500, "Internal Server Error", "not configured" },
-	{ FAIL_UPSTREAM, 500, "Internal Server Error", "agora call failed" },
-	{ FAIL_INTERNAL, 500, "Internal Server Error", "internal error" },
-};
-
-static const struct status *
-status_of(enum fail_kind kind)
-{
-	size_t i, count = sizeof(statuses) / sizeof(statuses[0]);
-
-	for (i = 0; i < count; i++)
-		if (statuses[i].kind == kind)
-			return &statuses[i];
-	return &statuses[count - 1];
-}
-
-const char *
-exchange_param(char **params, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (; params != NULL && *params != NULL; params++)
-		if (strncmp(*params, name, len) == 0 && (*params)[len] == '=')
-			return *params + len + 1;
-	return NULL;
-}
 
 static bool
 id_ok(const char *id)
@@ -80,10 +36,10 @@ id_ok(const char *id)
 static void
 request_identify(struct request *request, char **params)
 {
-	const char *id = exchange_param(params, "REQUEST_ID");
+	const char *id = params_get(params, "REQUEST_ID");
 
 	if (!id_ok(id))
-		id = exchange_param(params, "UNIQUE_ID");
+		id = params_get(params, "UNIQUE_ID");
 	if (id_ok(id))
 		snprintf(request->id, sizeof(request->id), "%s", id);
 	else
@@ -160,11 +116,11 @@ check_request(const struct exchange *exchange, char **params,
 	if (body->broken)
 		return fail_set(fail, FAIL_BAD_INPUT,
 		    "the connection ended inside the body");
-	if (check_length(exchange_param(params, "CONTENT_LENGTH"), body->len,
+	if (check_length(params_get(params, "CONTENT_LENGTH"), body->len,
 		fail) == -1)
 		return -1;
 	if (strcmp(endpoint->method, "POST") == 0 &&
-	    !media_type_ok(endpoint, exchange_param(params, "CONTENT_TYPE")))
+	    !media_type_ok(endpoint, params_get(params, "CONTENT_TYPE")))
 		return fail_set(fail, FAIL_MEDIA_TYPE,
 		    "Content-Type must be application/json");
 	return 0;
@@ -177,8 +133,8 @@ exchange_run(struct exchange *exchange, char **params,
 	struct request *request = &exchange->request;
 	struct service *service = exchange->service;
 	struct fail fail = { 0 };
-	const char *method = exchange_param(params, "REQUEST_METHOD");
-	const char *query = exchange_param(params, "QUERY_STRING");
+	const char *method = params_get(params, "REQUEST_METHOD");
+	const char *query = params_get(params, "QUERY_STRING");
 
 	service_refresh(service);
 	exchange->started = sys_monotonic_ms();
@@ -230,151 +186,107 @@ exchange_json(const struct exchange *exchange, struct fail *fail)
 	return json;
 }
 
-/* Header fields and, unless the method is HEAD, body. */
-static void
-format_answer(const struct status *status, const char *id, const char *allow,
-    const struct buf *body, bool head, struct buf *out)
+static bool
+is_get(const struct exchange *exchange)
 {
-	buf_format(out,
-	    "Status: %d %s\r\n"
-	    "Content-Type: application/json\r\n"
-	    "Content-Length: %zu\r\n"
-	    "Cache-Control: no-store\r\n"
-	    "X-Request-Id: %s\r\n",
-	    status->code, status->reason, body->len, id);
-	if (allow != NULL)
-		buf_format(out, "Allow: %s\r\n", allow);
-	buf_text(out, "\r\n");
-	if (!head)
-		buf_add(out, body->data, body->len);
+	return strcmp(exchange->service->endpoint->method, "GET") == 0;
 }
 
-/* The request's line of log. Methods and ids that got here may be hostile. */
-static void
-log_request(const struct exchange *exchange, const struct status *status,
-    const struct fail *fail)
+static struct answer_head
+head_of(const struct exchange *exchange)
 {
-	long long ms = sys_monotonic_ms() - exchange->started;
-	const char *name = exchange->service->endpoint->name;
-	const struct request *request = &exchange->request;
-
-	/* A not-found text names an agent id, which is a capability. */
-	if (fail == NULL || fail->kind == FAIL_NOT_FOUND)
-		log_info("request endpoint=%s id=%s method=%.16s status=%d "
-			 "ms=%lld",
-		    name, request->id, request->method, status->code, ms);
-	else
-		log_info("request endpoint=%s id=%s method=%.16s status=%d "
-			 "ms=%lld detail=\"%s\"",
-		    name, request->id, request->method, status->code, ms,
-		    fail->text);
+	return (struct answer_head){
+		.id = exchange->request.id,
+		.allow = is_get(exchange) ? "GET, HEAD" : "POST",
+		.only = strcmp(exchange->request.method, "HEAD") == 0,
+	};
 }
 
+/*
+ * The request's line of log. Hostile bytes in it are escaped by the log. The
+ * text of a not-found names an agent id, which is a capability: left out.
+ */
 static void
-send_answer(struct exchange *exchange, const struct status *status,
-    const struct buf *body, const struct fail *fail)
+log_request(const struct exchange *exchange, const struct fail *fail)
 {
-	const struct endpoint *endpoint = exchange->service->endpoint;
-	struct buf out = BUF(ANSWER_MAX);
-	const char *allow = NULL;
+	bool detail = fail->kind != FAIL_NONE && fail->kind != FAIL_NOT_FOUND;
 
-	if (status->code == 405)
-		allow = strcmp(endpoint->method, "GET") == 0 ? "GET, HEAD" :
-							       endpoint->method;
-	format_answer(status, exchange->request.id, allow, body,
-	    strcmp(exchange->request.method, "HEAD") == 0, &out);
-	log_request(exchange, status, fail);
-	exchange->send(exchange, buf_str(&out), out.len);
-	buf_free(&out);
+	log_info("request endpoint=%s id=%s method=%.16s status=%d ms=%lld"
+		 "%s%s%s",
+	    exchange->service->endpoint->name, exchange->request.id,
+	    exchange->request.method, answer_status(fail->kind),
+	    (long long)(sys_monotonic_ms() - exchange->started),
+	    detail ? " detail=\"" : "", detail ? fail->text : "",
+	    detail ? "\"" : "");
 }
 
+/* Sends what was formatted; ${exchange} is gone afterwards. */
 static void
-format_fail_body(const struct fail *fail, const char *id, struct buf *body)
+finish(struct exchange *exchange, const struct fail *fail, struct buf *out)
 {
-	const struct status *status = status_of(fail->kind);
-	struct json *envelope = json_new_object();
-	struct json *upstream;
-
-	json_put_int(envelope, "code", status->code);
-	json_put_text(envelope, "msg", status->msg);
-	json_put_text(envelope, "detail", fail->text);
-	json_put_text(envelope, "request_id", id);
-	if (fail->upstream_status != 0) {
-		upstream = json_new_object();
-		json_put_int(upstream, "status", fail->upstream_status);
-		json_put_text(upstream, "reason", fail->upstream_reason);
-		json_put(envelope, "upstream", upstream);
-	}
-	json_print(envelope, body);
-	json_free(envelope);
-	if (buf_failed(body)) {
-		/* Out of memory: what needs none to speak of. */
-		buf_free(body);
-		*body = (struct buf)BUF(ANSWER_MAX);
-		buf_format(body,
-		    "{\"code\":%d,\"msg\":\"%s\",\"detail\":\"%s\"}",
-		    status->code, status->msg, status->msg);
-	}
+	log_request(exchange, fail);
+	exchange->send(exchange, buf_str(out), out->len);
+	buf_free(out);
 }
 
 void
 exchange_fail(struct exchange *exchange, const struct fail *fail)
 {
-	struct buf body = BUF(ANSWER_MAX);
+	struct answer_head head = head_of(exchange);
+	struct buf out = BUF(ANSWER_MAX);
 
-	format_fail_body(fail, exchange->request.id, &body);
-	send_answer(exchange, status_of(fail->kind), &body, fail);
-	buf_free(&body);
+	answer_fail(&head, fail, &out);
+	finish(exchange, fail, &out);
 }
 
-void
-exchange_format_fail(const struct fail *fail, const char *id, struct buf *out)
-{
-	struct buf body = BUF(ANSWER_MAX);
-
-	format_fail_body(fail, id, &body);
-	format_answer(status_of(fail->kind), id, NULL, &body, false, out);
-	buf_free(&body);
-}
-
-static struct json *
-success_envelope(void)
-{
-	struct json *envelope = json_new_object();
-
-	json_put_int(envelope, "code", 0);
-	json_put_text(envelope, "msg", "success");
-	return envelope;
-}
-
-/* Takes ${envelope}. */
+/* ${formatted} is what answer_success() or _with() returned. */
 static void
-answer_success(struct exchange *exchange, struct json *envelope)
+finish_success(struct exchange *exchange, int formatted, struct buf *out)
 {
+	static const struct fail none = { .kind = FAIL_NONE };
 	static const struct fail no_memory = { .kind = FAIL_INTERNAL,
 		.text = "out of memory" };
-	struct buf body = BUF(ANSWER_MAX);
 
-	json_print(envelope, &body);
-	json_free(envelope);
-	if (buf_failed(&body))
+	if (formatted == 0) {
+		finish(exchange, &none, out);
+	} else {
 		exchange_fail(exchange, &no_memory);
-	else
-		send_answer(exchange, status_of(FAIL_NONE), &body, NULL);
-	buf_free(&body);
+		buf_free(out);
+	}
 }
 
 void
 exchange_succeed(struct exchange *exchange)
 {
-	answer_success(exchange, success_envelope());
+	struct answer_head head = head_of(exchange);
+	struct buf out = BUF(ANSWER_MAX);
+
+	finish_success(exchange, answer_success(&head, &out), &out);
 }
 
 void
 exchange_succeed_with(struct exchange *exchange, struct json *data)
 {
-	struct json *envelope = success_envelope();
+	struct answer_head head = head_of(exchange);
+	struct buf out = BUF(ANSWER_MAX);
 
-	json_put(envelope, "data", data);
-	answer_success(exchange, envelope);
+	finish_success(exchange, answer_success_with(&head, data, &out), &out);
+}
+
+void
+exchange_refuse(struct service *service, const struct fail *fail,
+    struct buf *out)
+{
+	struct exchange exchange = { .service = service,
+		.request.method = "-",
+		.started = sys_monotonic_ms() };
+	struct answer_head head;
+
+	if (sys_random(exchange.request.random,
+		sizeof(exchange.request.random)) == -1)
+		log_error("no random numbers to be had");
+	request_identify(&exchange.request, NULL);
+	head = head_of(&exchange);
+	answer_fail(&head, fail, out);
+	log_request(&exchange, fail);
 }

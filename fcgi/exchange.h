@@ -18,6 +18,11 @@ struct settings;
 #define EXCHANGE_ID_SIZE 65     /* bytes, with the NUL */
 #define EXCHANGE_RANDOM_SIZE 32 /* random bytes that come with a request */
 
+/* How long a request may take to arrive, whatever it comes over. */
+#define EXCHANGE_SILENCE_MS 5000           /* between two bytes of it */
+#define EXCHANGE_ARRIVAL_MS 30000          /* from the first byte to the last */
+#define EXCHANGE_DISCARD_MAX (1024 * 1024) /* bytes of a body that is refused */
+
 struct request {
 	const char *method;
 	const char *query; /* "" if there is none */
@@ -84,13 +89,10 @@ void exchange_succeed_with(struct exchange *exchange, struct json *data);
 void exchange_fail(struct exchange *exchange, const struct fail *fail);
 
 /*
- * Appends an error answer without an exchange, for a transport that refuses a
- * request before it is one.
+ * Refuses, without an exchange, a request that never became one: appends the
+ * answer to ${out} and writes the line of log.
  */
-void exchange_format_fail(const struct fail *fail, const char *id,
+void exchange_refuse(struct service *service, const struct fail *fail,
     struct buf *out);
-
-/* The CGI variable ${name} out of ${params}, borrowed, or NULL. */
-const char *exchange_param(char **params, const char *name);
 
 #endif

@@ -7,20 +7,19 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "common/fail.h"
+#include "common/log.h"
 #include "common/num.h"
 #include "common/sys.h"
-#include "fcgi/exchange.h"
 #include "fcgi/listen.h"
+#include "fcgi/params.h"
 #include "fcgi/record.h"
 
 #define SYSTEMD_FIRST_FD 3
 #define SOCKET_MODE 0660
-#define IO_TIMEOUT_S 5 /* the last belt; the loop never lets it come to that */
 
 static bool
 is_listening(int fd)
@@ -35,8 +34,8 @@ is_listening(int fd)
 static bool
 from_systemd(char **environment)
 {
-	const char *pid = exchange_param(environment, "LISTEN_PID");
-	const char *count = exchange_param(environment, "LISTEN_FDS");
+	const char *pid = params_get(environment, "LISTEN_PID");
+	const char *count = params_get(environment, "LISTEN_FDS");
 	int64_t value;
 
 	return pid != NULL && count != NULL &&
@@ -56,8 +55,33 @@ listener_inherited(struct listener *listener, char **environment)
 	return listener->fd != -1;
 }
 
+/*
+ * Whoever can write to the socket can run any request. A unix socket has a
+ * file with a mode; an abstract one and TCP have not.
+ */
+static int
+check_family(struct listener *listener, const struct sockaddr_storage *address,
+    struct fail *fail)
+{
+	const char *path = ((const struct sockaddr_un *)address)->sun_path;
+
+	listener->unix_socket = address->ss_family == AF_UNIX;
+	if (listener->unix_socket && *path == '\0')
+		return fail_set(fail, FAIL_CONFIG,
+		    "refusing to serve on an abstract socket that anybody may "
+		    "connect to; use one with a path");
+	if (!listener->unix_socket &&
+	    (listener->server_addrs == NULL || *listener->server_addrs == '\0'))
+		return fail_set(fail, FAIL_CONFIG,
+		    "refusing to serve on a TCP socket that anybody may "
+		    "connect to; use a unix socket, or list the web servers' "
+		    "addresses in FCGI_WEB_SERVER_ADDRS");
+	return 0;
+}
+
 int
-listener_check(struct listener *listener, char **environment, struct fail *fail)
+listener_prepare(struct listener *listener, char **environment,
+    struct fail *fail)
 {
 	struct sockaddr_storage address = { 0 };
 	socklen_t len = sizeof(address);
@@ -68,18 +92,14 @@ listener_check(struct listener *listener, char **environment, struct fail *fail)
 	    sys_nonblock(listener->fd) == -1)
 		return fail_set(fail, FAIL_INTERNAL, "listening socket: %s",
 		    strerror(errno));
-	listener->unix_socket = address.ss_family == AF_UNIX;
 	listener->server_addrs =
-	    exchange_param(environment, "FCGI_WEB_SERVER_ADDRS");
-	if (listener->unix_socket)
-		return 0;
-	if (listener->server_addrs == NULL || *listener->server_addrs == '\0')
-		return fail_set(fail, FAIL_CONFIG,
-		    "refusing to serve on a TCP socket that anybody may "
-		    "connect to; use a unix socket, or list the web servers' "
-		    "addresses in FCGI_WEB_SERVER_ADDRS");
+	    params_get(environment, "FCGI_WEB_SERVER_ADDRS");
+	if (check_family(listener, &address, fail) == -1)
+		return -1;
 	/* A request is looked at whole before it is read: give it room. */
-	setsockopt(listener->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	if (!listener->unix_socket)
+		setsockopt(listener->fd, SOL_SOCKET, SO_RCVBUF, &room,
+		    sizeof(room));
 	return 0;
 }
 
@@ -167,43 +187,55 @@ listed(const char *list, const char *text)
 	return false;
 }
 
+/* Writes the peer's address as FCGI_WEB_SERVER_ADDRS would have it. */
+static void
+peer_text(const struct sockaddr_storage *peer,
+    char text[static INET6_ADDRSTRLEN])
+{
+	const struct in6_addr *six =
+	    &((const struct sockaddr_in6 *)peer)->sin6_addr;
+
+	if (peer->ss_family == AF_INET)
+		inet_ntop(AF_INET,
+		    &((const struct sockaddr_in *)peer)->sin_addr, text,
+		    INET6_ADDRSTRLEN);
+	else if (peer->ss_family != AF_INET6)
+		snprintf(text, INET6_ADDRSTRLEN, "?");
+	else if (IN6_IS_ADDR_V4MAPPED(six)) /* IPv4 on a dual-stack socket */
+		inet_ntop(AF_INET, &six->s6_addr[12], text, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, six, text, INET6_ADDRSTRLEN);
+}
+
 static bool
 peer_allowed(const struct listener *listener,
     const struct sockaddr_storage *peer)
 {
 	char text[INET6_ADDRSTRLEN] = "";
-	const void *address = NULL;
 
 	if (listener->unix_socket)
 		return true; /* the file's mode decides */
-	if (peer->ss_family == AF_INET)
-		address = &((const struct sockaddr_in *)peer)->sin_addr;
-	else if (peer->ss_family == AF_INET6)
-		address = &((const struct sockaddr_in6 *)peer)->sin6_addr;
-	return address != NULL &&
-	    inet_ntop(peer->ss_family, address, text, sizeof(text)) != NULL &&
-	    listed(listener->server_addrs, text);
+	peer_text(peer, text);
+	if (listed(listener->server_addrs, text))
+		return true;
+	log_warn("fastcgi: %s is not in FCGI_WEB_SERVER_ADDRS", text);
+	return false;
 }
 
 int
 listener_accept(const struct listener *listener)
 {
-	const struct timeval limit = { .tv_sec = IO_TIMEOUT_S };
 	struct sockaddr_storage peer = { 0 };
 	socklen_t len = sizeof(peer);
 	int fd;
 
 	while ((fd = accept4(listener->fd, (struct sockaddr *)&peer, &len,
-		    SOCK_CLOEXEC)) != -1) {
+		    SOCK_CLOEXEC | SOCK_NONBLOCK)) != -1) {
 		if (peer_allowed(listener, &peer))
 			break;
 		close(fd);
 		len = sizeof(peer);
 	}
-	if (fd == -1)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	return fd;
 }
 

@@ -32,17 +32,17 @@ int listener_make(struct listener *listener, const char *path,
     struct fail *fail) __attribute__((warn_unused_result));
 
 /*
- * Makes an inherited socket fit for use: non-blocking, close on exec. TCP is
- * refused unless FCGI_WEB_SERVER_ADDRS says who may connect (FastCGI
- * specification, 3.2): whoever can write to the socket can run any request.
+ * Makes a socket, inherited or made, fit for use: non-blocking, close on exec.
+ * An abstract one is refused, and TCP unless FCGI_WEB_SERVER_ADDRS says who may
+ * connect (FastCGI specification, 3.2).
  * Returns 0, or -1 with ${fail} set.
  */
-int listener_check(struct listener *listener, char **environment,
+int listener_prepare(struct listener *listener, char **environment,
     struct fail *fail) __attribute__((warn_unused_result));
 
 /*
- * Accepts one connection, close on exec; it blocks, with a time limit on both
- * directions, for libfcgi's sake. Peers that are not allowed are closed.
+ * Accepts one connection, non-blocking, close on exec. Peers that are not
+ * allowed are closed.
  * Returns a descriptor, or -1 with errno set (EAGAIN: none is waiting).
  */
 int listener_accept(const struct listener *listener);

@@ -14,8 +14,8 @@
 #include "common/token.h"
 #include "fcgi/cgi.h"
 #include "fcgi/endpoint.h"
-#include "fcgi/exchange.h"
 #include "fcgi/listen.h"
+#include "fcgi/params.h"
 #include "fcgi/program.h"
 #include "fcgi/responder.h"
 #include "fcgi/service.h"
@@ -57,6 +57,37 @@ print_usage(const struct endpoint *endpoint, FILE *out)
 	    WORKERS_MAX);
 }
 
+/* Returns 0, or -1 when ${text} is no number of workers. */
+static int
+parse_workers(const char *text, struct options *options)
+{
+	int64_t number;
+
+	if (num_parse(text, 1, WORKERS_MAX, &number) == -1) {
+		fprintf(stderr, "--workers takes a number from 1 to %d\n",
+		    WORKERS_MAX);
+		return -1;
+	}
+	options->workers = (int)number;
+	return 0;
+}
+
+/* Takes one option; '?' is getopt's for one that it does not know. */
+static void
+take_option(int option, const char *value, struct options *options)
+{
+	if (option == 'l' && *value != '\0')
+		options->listen = value;
+	else if (option == 'c')
+		options->action = CHECK;
+	else if (option == 'v')
+		options->action = SHOW_VERSION;
+	else if (option == 'h')
+		options->action = HELP;
+	else if (option != 'w' || parse_workers(value, options) == -1)
+		options->action = MISUSE;
+}
+
 static void
 parse_options(int argc, char *argv[], struct options *options)
 {
@@ -68,30 +99,12 @@ parse_options(int argc, char *argv[], struct options *options)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int64_t number;
 	int option;
 
 	*options = (struct options){ .action = SERVE };
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (option == 'l') {
-			options->listen = optarg;
-		} else if (option == 'w') {
-			if (num_parse(optarg, 1, WORKERS_MAX, &number) == -1) {
-				fprintf(stderr,
-				    "--workers takes a number from 1 to %d\n",
-				    WORKERS_MAX);
-				options->action = MISUSE;
-				return;
-			}
-			options->workers = (int)number;
-		} else {
-			options->action = option == 'c' ? CHECK :
-			    option == 'v'               ? SHOW_VERSION :
-			    option == 'h'               ? HELP :
-							  MISUSE;
-			return;
-		}
-	}
+	while (options->action != MISUSE &&
+	    (option = getopt_long(argc, argv, "", known, NULL)) != -1)
+		take_option(option, optarg, options);
 	if (optind < argc)
 		options->action = MISUSE;
 }
@@ -182,7 +195,7 @@ serve_socket(const struct endpoint *endpoint, const struct options *options,
 		log_error("%s", fail.text);
 		return 1;
 	}
-	if (listener_check(listener, environ, &fail) == -1) {
+	if (listener_prepare(listener, environ, &fail) == -1) {
 		log_error("%s", fail.text);
 		return fail.kind == FAIL_CONFIG ? EXIT_USAGE : 1;
 	}
@@ -198,8 +211,8 @@ serve_socket(const struct endpoint *endpoint, const struct options *options,
 static bool
 is_cgi(void)
 {
-	return exchange_param(environ, "GATEWAY_INTERFACE") != NULL ||
-	    exchange_param(environ, "REQUEST_METHOD") != NULL;
+	return params_get(environ, "GATEWAY_INTERFACE") != NULL ||
+	    params_get(environ, "REQUEST_METHOD") != NULL;
 }
 
 int

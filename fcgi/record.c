@@ -30,6 +30,7 @@ struct pairs {
 struct walk {
 	enum stage stage;
 	uint16_t id;
+	bool second; /* BEGIN_REQUEST of another request was seen */
 	size_t head_len, body_len;
 	struct pairs pairs;
 };
@@ -144,6 +145,19 @@ walk_stdin(struct walk *walk, const struct record *record)
 }
 
 /*
+ * Another request on this connection: libfcgi refuses it, with a write that
+ * nobody should be able to have it repeat.
+ */
+static enum record_verdict
+walk_second(struct walk *walk)
+{
+	if (walk->second)
+		return RECORD_BAD;
+	walk->second = true;
+	return RECORD_MORE;
+}
+
+/*
  * What libfcgi reads wrongly: at the end of a stream and behind BEGIN_REQUEST
  * it forgets the padding, and takes it for the next record; after an empty
  * record of another request it skips one of ours.
@@ -166,9 +180,8 @@ walk_record(struct walk *walk, const struct record *record)
 		return RECORD_BAD;
 	if (walk->stage == AT_BEGIN)
 		return walk_begin(walk, record);
-	/* Another request on this connection: libfcgi refuses it. */
 	if (record->id != walk->id)
-		return RECORD_MORE;
+		return walk_second(walk);
 	if (walk->stage == AT_PARAMS)
 		return walk_params(walk, record);
 	return walk_stdin(walk, record);
@@ -256,7 +269,7 @@ put_header(uint8_t *out, enum record_type type, uint16_t id, size_t len)
 
 size_t
 record_answer(uint16_t id, const char *text, size_t len,
-    uint8_t out[static RECORD_ANSWER_MAX + 40])
+    uint8_t out[static RECORD_ANSWER_SIZE])
 {
 	static const uint8_t request_complete[8] = { 0 };
 	size_t at;

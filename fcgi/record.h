@@ -42,6 +42,7 @@ enum record_verdict record_check(const uint8_t *bytes, size_t len,
     struct record_request *request);
 
 #define RECORD_ANSWER_MAX 1024 /* bytes of an answer made by hand */
+#define RECORD_ANSWER_SIZE (RECORD_ANSWER_MAX + 32) /* and of its records */
 
 /*
  * Frames ${text} (at most RECORD_ANSWER_MAX bytes) as the whole answer to the
@@ -49,6 +50,6 @@ enum record_verdict record_check(const uint8_t *bytes, size_t len,
  * sees. Returns the number of bytes written to ${out}.
  */
 size_t record_answer(uint16_t id, const char *text, size_t len,
-    uint8_t out[static RECORD_ANSWER_MAX + 40]);
+    uint8_t out[static RECORD_ANSWER_SIZE]);
 
 #endif

@@ -1,10 +1,6 @@
 /*
- * FastCGI: many connections, one thread, one loop. The only file that knows
- * libfcgi.
- *
- * A connection waits in epoll until its whole request has arrived; only then
- * is it handed to libfcgi, whose blocking reads so never wait. After the
- * answer a kept connection goes back to waiting and costs one descriptor.
+ * FastCGI: a listening socket, its connections, and the signals that stop it.
+ * Many connections, one thread, one loop.
  */
 #ifndef FCGI_RESPONDER_H
 #define FCGI_RESPONDER_H
@@ -14,8 +10,8 @@ struct service;
 
 /*
  * Serves ${service} on ${listener} until SIGTERM, SIGINT or SIGUSR1: then
- * accepts what is queued, answers everything that was accepted, and returns.
- * SIGHUP reads the settings again.
+ * accepts all that is queued, closes the listening socket, answers everything
+ * that was accepted, and returns. SIGHUP reads the settings again.
  * Returns the process's exit status: 0, or 1 when the loop could not run.
  */
 int responder_serve(struct service *service, struct listener *listener);

@@ -5,9 +5,10 @@
 #define FCGI_SIGNALS_H
 
 /*
- * Blocks SIGTERM, SIGINT, SIGUSR1 and SIGHUP. To be called before there is a
- * socket: a signal that comes before the loop runs must not end us with
- * clients in the queue, but wait.
+ * Blocks SIGTERM, SIGINT, SIGUSR1 and SIGHUP, and nothing else: a mask that
+ * was inherited is forgotten. To be called before there is a socket: a signal
+ * that comes before the loop runs must not end us with clients in the queue,
+ * but wait.
  */
 void signals_hold(void);
 

@@ -21,22 +21,32 @@
 #define PAUSE_FIRST_MS 100 /* doubled each time, up to */
 #define PAUSE_MAX_MS 5000
 #define SETTLE_MS 100 /* a replacement must live this long */
-#define KILL_MS 27000 /* a worker gives up by itself after 25 s */
+#define KILL_MS 27000 /* one that was told to end gives up after 25 s */
 
+/* A place that is to have a process. */
 struct worker {
 	struct parent *parent;
 	pid_t pid;     /* 0: none */
-	pid_t old;     /* being replaced or ended, 0: none */
-	int64_t born;  /* monotonic ms */
+	pid_t old;     /* serves on until pid has settled, 0: none */
+	int64_t born;  /* monotonic ms, when the last one was started */
 	int64_t pause; /* before the next replacement */
 	struct loop_timer timer;
+};
+
+/* A process that was told to end. */
+struct leaving {
+	struct leaving *next;
+	struct parent *parent;
+	pid_t pid;
+	struct loop_timer timer; /* then it is killed */
 };
 
 struct parent {
 	struct loop *loop;
 	struct listener *listener;
 	struct loop_watch signal_watch;
-	struct loop_timer settle_timer, kill_timer;
+	struct loop_timer settle_timer;
+	struct leaving *leaving;
 	char program[PATH_MAX];
 	int count;
 	int restarting; /* index of the worker being replaced, or -1 */
@@ -69,8 +79,10 @@ static int
 spawn(struct worker *worker)
 {
 	pid_t parent_pid = getpid();
-	pid_t pid = fork();
+	pid_t pid;
 
+	worker->born = sys_monotonic_ms();
+	pid = fork();
 	if (pid == 0)
 		become_worker(worker->parent, parent_pid);
 	if (pid == -1) {
@@ -78,7 +90,6 @@ spawn(struct worker *worker)
 		return -1;
 	}
 	worker->pid = pid;
-	worker->born = sys_monotonic_ms();
 	return 0;
 }
 
@@ -107,70 +118,129 @@ spawn_due(struct loop_timer *timer)
 		spawn_later(worker);
 }
 
+/* ---- ending a worker --------------------------------------------------- */
+
+static void
+kill_late(struct loop_timer *timer)
+{
+	struct leaving *leaving = LOOP_OWNER(timer, struct leaving, timer);
+
+	log_error("workers: %d does not end, killing it", (int)leaving->pid);
+	kill(leaving->pid, SIGKILL);
+}
+
+/* Tells ${pid} to finish its work and go; 0 is nobody. */
+static void
+retire(struct parent *parent, pid_t pid)
+{
+	struct leaving *leaving;
+
+	if (pid == 0)
+		return;
+	kill(pid, SIGTERM);
+	leaving = calloc(1, sizeof(*leaving));
+	if (leaving == NULL)
+		return; /* it gives up by itself, unless it hangs */
+	leaving->parent = parent;
+	leaving->pid = pid;
+	leaving->timer.expired = kill_late;
+	leaving->next = parent->leaving;
+	parent->leaving = leaving;
+	loop_timer_set(parent->loop, &leaving->timer, KILL_MS);
+}
+
+/* ${pid} has gone. */
+static void
+forget(struct parent *parent, pid_t pid)
+{
+	struct leaving *leaving = parent->leaving, *before = NULL;
+
+	while (leaving != NULL && leaving->pid != pid) {
+		before = leaving;
+		leaving = leaving->next;
+	}
+	if (leaving == NULL)
+		return;
+	if (before != NULL)
+		before->next = leaving->next;
+	else
+		parent->leaving = leaving->next;
+	loop_timer_clear(parent->loop, &leaving->timer);
+	free(leaving);
+}
+
 /* ---- rolling restart --------------------------------------------------- */
 
-static void settled(struct loop_timer *timer);
+static void restart_next(struct parent *parent);
 
+/* The old one, if there is one, serves on. */
 static void
 restart_abandon(struct parent *parent, struct worker *worker)
 {
-	log_error("workers: the new program does not live; restart abandoned, "
-		  "the old one serves on");
+	log_error("workers: the new program does not live; restart abandoned");
 	loop_timer_clear(parent->loop, &parent->settle_timer);
-	worker->pid = worker->old;
-	worker->old = 0;
 	parent->restarting = -1;
 	parent->again = false;
-	if (worker->pid == 0)
-		spawn_later(worker);
-}
-
-/* Starts a replacement for the next worker, or ends the restart. */
-static void
-restart_next(struct parent *parent)
-{
-	struct worker *worker;
-
-	parent->restarting++;
-	if (parent->restarting >= parent->count) {
-		log_info("workers: restarted %d", parent->count);
-		parent->restarting = parent->again ? 0 : -1;
-		parent->again = false;
-		if (parent->restarting == -1)
-			return;
+	if (worker->old != 0) {
+		worker->pid = worker->old;
+		worker->old = 0;
 	}
-	worker = &parent->worker[parent->restarting];
-	loop_timer_clear(parent->loop, &worker->timer);
-	worker->old = worker->pid;
-	worker->pid = 0;
-	if (spawn(worker) == -1)
-		restart_abandon(parent, worker);
-	else if (loop_timer_set(parent->loop, &parent->settle_timer,
-		     SETTLE_MS) == -1)
-		settled(&parent->settle_timer);
 }
 
-/* The replacement lives: the old one may finish its work and go. */
+/* If the replacement lives, the old one may finish its work and go. */
 static void
 settled(struct loop_timer *timer)
 {
 	struct parent *parent = LOOP_OWNER(timer, struct parent, settle_timer);
 	struct worker *worker = &parent->worker[parent->restarting];
 
-	if (worker->old > 0)
-		kill(worker->old, SIGTERM);
+	if (worker->pid == 0) {
+		restart_abandon(parent, worker);
+		return;
+	}
+	retire(parent, worker->old);
 	worker->old = 0;
 	restart_next(parent);
+}
+
+/* Replaces one worker. */
+static void
+restart_one(struct parent *parent, struct worker *worker)
+{
+	loop_timer_clear(parent->loop, &worker->timer);
+	worker->old = worker->pid;
+	worker->pid = 0;
+	if (spawn(worker) == 0 &&
+	    loop_timer_set(parent->loop, &parent->settle_timer, SETTLE_MS) == 0)
+		return;
+	retire(parent, worker->pid);
+	worker->pid = 0;
+	restart_abandon(parent, worker);
+	if (worker->pid == 0)
+		spawn_later(worker);
+}
+
+/* Goes on with the next worker, or ends the restart. */
+static void
+restart_next(struct parent *parent)
+{
+	parent->restarting++;
+	if (parent->restarting == parent->count) {
+		log_info("workers: restarted %d", parent->count);
+		parent->restarting = parent->again ? 0 : -1;
+		parent->again = false;
+	}
+	if (parent->restarting != -1)
+		restart_one(parent, &parent->worker[parent->restarting]);
 }
 
 static void
 restart_begin(struct parent *parent)
 {
-	if (parent->restarting != -1) {
+	if (parent->restarting != -1)
 		parent->again = true;
-		return;
-	}
-	restart_next(parent);
+	else
+		restart_next(parent);
 }
 
 /* ---- ends -------------------------------------------------------------- */
@@ -193,6 +263,7 @@ worker_ended(struct parent *parent, pid_t pid, int status)
 	int i;
 
 	log_end(pid, status);
+	forget(parent, pid);
 	for (i = 0; i < parent->count; i++) {
 		worker = &parent->worker[i];
 		if (worker->old == pid)
@@ -202,7 +273,7 @@ worker_ended(struct parent *parent, pid_t pid, int status)
 		worker->pid = 0;
 		if (parent->stopping)
 			return;
-		if (i == parent->restarting && worker->old > 0)
+		if (worker->old != 0)
 			restart_abandon(parent, worker);
 		else
 			spawn_later(worker);
@@ -221,39 +292,21 @@ reap(struct parent *parent)
 		loop_stop(parent->loop);
 }
 
-static void
-kill_all(struct parent *parent, int number)
-{
-	int i;
-
-	for (i = 0; i < parent->count; i++) {
-		if (parent->worker[i].pid > 0)
-			kill(parent->worker[i].pid, number);
-		if (parent->worker[i].old > 0)
-			kill(parent->worker[i].old, number);
-	}
-}
-
-static void
-stop_timed_out(struct loop_timer *timer)
-{
-	struct parent *parent = LOOP_OWNER(timer, struct parent, kill_timer);
-
-	log_error("workers: some do not end, killing them");
-	kill_all(parent, SIGKILL);
-}
-
-/* No new client, then no new connection, then no worker. */
+/* No new client, then no worker. */
 static void
 stop_all(struct parent *parent)
 {
+	int i;
+
 	if (parent->stopping)
 		return;
 	parent->stopping = true;
 	listener_hide(parent->listener);
 	loop_timer_clear(parent->loop, &parent->settle_timer);
-	loop_timer_set(parent->loop, &parent->kill_timer, KILL_MS);
-	kill_all(parent, SIGTERM);
+	for (i = 0; i < parent->count; i++) {
+		retire(parent, parent->worker[i].pid);
+		retire(parent, parent->worker[i].old);
+	}
 	reap(parent);
 }
 
@@ -286,7 +339,6 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 	parent->count = count;
 	parent->restarting = -1;
 	parent->settle_timer.expired = settled;
-	parent->kill_timer.expired = stop_timed_out;
 	parent->signal_watch.ready = signal_ready;
 	/* By name, not /proc/self/exe: an upgrade puts a new file there. */
 	len = readlink("/proc/self/exe", parent->program,
@@ -329,6 +381,8 @@ workers_run(struct listener *listener, int count)
 	else
 		log_error("workers: %s", strerror(errno));
 	listener_hide(listener);
+	while (parent->leaving != NULL)
+		forget(parent, parent->leaving->pid);
 	if (parent->signal_watch.fd > 0)
 		close(parent->signal_watch.fd);
 	loop_free(parent->loop);

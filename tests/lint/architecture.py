@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Third-party header -> the one file that may include it.
 OWNERS = {
-    "fcgiapp.h": "fcgi/responder.c",
+    "fcgiapp.h": "fcgi/connection.c",
     "curl/": "common/http.c",
     "json-c/": "common/json.c",
     "openssl/crypto.h": "common/secret.c",

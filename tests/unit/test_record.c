@@ -340,7 +340,7 @@ record_answer_is_stdout_its_end_and_the_end(void **state)
 		0,
 		0,
 	};
-	uint8_t out[RECORD_ANSWER_MAX + 40];
+	uint8_t out[RECORD_ANSWER_SIZE];
 
 	(void)state;
 	assert_int_equal(record_answer(0x102, "hi", 2, out), sizeof(expected));
