@@ -206,6 +206,23 @@ test_other_spellings_are_foreign(void **state)
 			fail_msg("issued: %s", foreign[i]);
 }
 
+/*
+ * A time of more digits than any number has, in a name of legal length: the
+ * digits are copied to a buffer of 20 bytes.
+ */
+static void
+test_a_time_of_25_digits_is_foreign(void **state)
+{
+	static const char name[] =
+	    "channel_1234567890123456789012345_aaqaeayeuvqryglaqas26tjprudn";
+	int64_t issued = 7;
+
+	(void)state;
+	assert_true(strlen(name) < CHANNEL_SIZE);
+	assert_false(channel_issued(CERTIFICATE, name, USER, &issued));
+	assert_int_equal(issued, 7);
+}
+
 static void
 test_other_user_or_certificate_is_foreign(void **state)
 {
@@ -451,6 +468,7 @@ main(void)
 		cmocka_unit_test(
 		    test_every_other_byte_in_every_place_is_foreign),
 		cmocka_unit_test(test_other_spellings_are_foreign),
+		cmocka_unit_test(test_a_time_of_25_digits_is_foreign),
 		cmocka_unit_test(test_other_user_or_certificate_is_foreign),
 		cmocka_unit_test(test_a_name_ages),
 		cmocka_unit_test(test_renewal_gives_the_same_agent_uid),
