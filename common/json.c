@@ -10,6 +10,7 @@
 #include "common/fail.h"
 #include "common/json.h"
 #include "common/json_scan.h"
+#include "common/secret.h"
 #include "common/utf8.h"
 
 #define KEY_SIZE 64     /* of one member in a json_at() path, with the NUL */
@@ -108,9 +109,55 @@ json_parse(const char *text, size_t len, struct fail *fail)
 	return ours(object);
 }
 
+static void wipe(struct json_object *value);
+
+static void
+wipe_array(struct json_object *array)
+{
+	size_t count = json_object_array_length(array);
+
+	for (size_t i = 0; i < count; i++)
+		wipe(json_object_array_get_idx(array, i));
+}
+
+static void
+wipe_object(struct json_object *object)
+{
+	struct json_object_iterator it = json_object_iter_begin(object);
+	struct json_object_iterator end = json_object_iter_end(object);
+
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+		wipe(json_object_iter_peek_value(&it));
+}
+
+/* json-c hands out its own bytes, const; nobody reads them any more. */
+static void
+wipe_string(struct json_object *string)
+{
+	union {
+		const char *theirs;
+		void *ours;
+	} text;
+
+	text.theirs = json_object_get_string(string);
+	secret_wipe(text.ours, (size_t)json_object_get_string_len(string));
+}
+
+static void
+wipe(struct json_object *value)
+{
+	if (json_object_is_type(value, json_type_string))
+		wipe_string(value);
+	else if (json_object_is_type(value, json_type_array))
+		wipe_array(value);
+	else if (json_object_is_type(value, json_type_object))
+		wipe_object(value);
+}
+
 void
 json_free(struct json *json)
 {
+	wipe(theirs(json));
 	json_object_put(theirs(json));
 }
 

@@ -30,7 +30,10 @@ struct json;
  */
 struct json *json_parse(const char *text, size_t len, struct fail *fail);
 
-/* Releases the value and all in it. NULL is fine. */
+/*
+ * Releases the value and all in it; the texts, which may be keys and tokens,
+ * are wiped first. NULL is fine.
+ */
 void json_free(struct json *json);
 
 /* The member ${key}, borrowed; NULL if absent, null, or not in an object. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <json-c/json.h>
 
 #include "common/fail.h"
 #include "common/json.h"
@@ -701,6 +702,44 @@ json_new_text_replaces_bad_utf8(void **state)
 	assert_null(json_new_text(NULL));
 }
 
+/* Called by json-c when it releases a string, whose bytes it still has. */
+static void
+look_at_freed(struct json_object *string, void *arg)
+{
+	const char *text = json_object_get_string(string);
+	int len = json_object_get_string_len(string);
+	int *wiped = arg;
+
+	for (int i = 0; i < len; i++)
+		assert_int_equal(text[i], '\0');
+	(*wiped)++;
+}
+
+static void
+watch(struct json *string, int *wiped)
+{
+	assert_int_equal(json_kind(string), JSON_TEXT);
+	json_object_set_userdata((struct json_object *)string, wiped,
+	    look_at_freed);
+}
+
+/* Keys of vendors and tokens pass through here; one short, one long. */
+static void
+json_free_wipes_strings(void **state)
+{
+	struct json *root = parse("{\"token\":\"007x\",\"n\":1,\"a\":[[{}]]}");
+	struct json *text = json_new_text("sk-0123456789abcdef0123456789abcdef"
+					  "0123456789abcdef0123456789abcdef");
+	int wiped = 0;
+
+	(void)state;
+	watch(json_member(root, "token"), &wiped);
+	watch(text, &wiped);
+	json_push(json_member(root, "a"), text);
+	json_free(root);
+	assert_int_equal(wiped, 2);
+}
+
 static void
 json_free_takes_null(void **state)
 {
@@ -757,6 +796,7 @@ main(void)
 		cmocka_unit_test(json_print_escapes_what_it_must),
 		cmocka_unit_test(json_print_keeps_to_the_ceiling),
 		cmocka_unit_test(json_new_text_replaces_bad_utf8),
+		cmocka_unit_test(json_free_wipes_strings),
 		cmocka_unit_test(json_free_takes_null),
 	};
 
