@@ -110,11 +110,13 @@ export SERVER PORT SANDBOX
 
 run:
 	@$(PACKAGES) run $(SERVER)
+	@echo 'building in $(B)/'
 	@$(MAKE) --no-print-directory -s all
 	@exec $(PYTHON) deploy/local/run.py
 
 test:
 	@$(PACKAGES) test
+	@echo 'building in $(B)/, then running unit and system tests'
 	@$(MAKE) --no-print-directory -s check
 
 # Tests of what is built in $(B); a second core is used if there is one.

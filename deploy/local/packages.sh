@@ -77,6 +77,7 @@ install_packages() {
 		policy=/usr/sbin/policy-rc.d
 		if [ ! -e $policy ]; then
 			trap "rm -f $policy" EXIT
+			trap "exit 130" INT TERM HUP
 			printf "#!/bin/sh\nexit 101\n" >$policy
 			chmod 755 $policy
 		fi

@@ -14,11 +14,11 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests/system"), str(ROOT / "tests/sandbox")]
@@ -45,36 +45,57 @@ def check():
     return done.returncode == 0, done.stdout
 
 
-def state(report, name):
-    """The words behind a setting's name in the report."""
-    found = re.search(rf"^ +{name} +(.*)$", report, re.M)
-    return found.group(1) if found else ""
+def missing_only(report):
+    """Whether nothing is wrong but that there are no credentials."""
+    problems = re.findall(r"^  problem: (.*)$", report, re.M)
+    return len(problems) == len(NAMES) and all(
+        any(problem.startswith(f"{name} is missing") for problem in problems)
+        for name in NAMES)
 
 
-def setting(report, name):
-    """Where a setting's value is shown: the value."""
-    return state(report, name).rpartition(" ")[2]
+def look_up(name, pattern):
+    """A setting that this script itself needs, or None.
+
+    ${pattern} is what its value looks like, which is simple enough to need
+    no more of the files' grammar. The programs read the files properly.
+    """
+    keys = (name, f"AGORA_{name}")
+    for key in keys:
+        if os.environ.get(key):
+            return os.environ[key]
+    line = re.compile(rf"""^\s*(?:export\s+)?(?:{"|".join(keys)})\s*=\s*
+                      ["']?({pattern})["']?\s*(?:\#.*)?$""", re.M | re.X)
+    for file in (os.environ.get("AGORA_ENV_FILE", ""), ROOT / ".env.local",
+                 ROOT / ".env"):
+        if os.path.isfile(file):
+            found = line.search(pathlib.Path(file).read_text(encoding="utf-8"))
+            if found:
+                return found.group(1)
+    return None
 
 
 def credential(name):
-    """The value of APP_ID or APP_CERTIFICATE, for the sandbox's ears only.
+    """The value of APP_ID or APP_CERTIFICATE, for the sandbox's ears only."""
+    value = look_up(name, "[0-9a-fA-F]{32}")
+    if value is None:
+        raise SystemExit(f"SANDBOX=1: {name} is not in the environment, "
+                         ".env.local or .env of this folder")
+    return value
 
-    32 hex digits need no more grammar than this; the programs themselves
-    read the files properly.
-    """
-    for key in (name, f"AGORA_{name}"):
-        if os.environ.get(key):
-            return os.environ[key]
-    files = [os.environ.get("AGORA_ENV_FILE", ""), ROOT / ".env.local",
-             ROOT / ".env"]
-    pattern = re.compile(rf"""^\s*(?:export\s+)?(?:AGORA_)?{name}\s*=\s*
-                         ["']?([0-9a-fA-F]{{32}})\b""", re.M | re.X)
-    for file in filter(os.path.isfile, files):
-        found = pattern.search(pathlib.Path(file).read_text(encoding="utf-8"))
-        if found:
-            return found.group(1)
-    raise SystemExit(f"SANDBOX=1: {name} is not in the environment, "
-                     ".env.local or .env of this folder")
+
+def port_number():
+    """PORT, which only this script uses."""
+    text = look_up("PORT", "[0-9]+") or "8000"
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise SystemExit(f"PORT must be a number from 1 to 65535, not {text}")
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", int(text)))
+        except OSError as error:
+            raise SystemExit(f"port {text}: {error.strerror}; choose another "
+                             "with PORT=") from error
+    return int(text)
 
 
 class Stack:
@@ -109,11 +130,7 @@ class Stack:
                 [BUILD / f"{name}.fcgi", "--listen", sockets[name],
                  "--workers", "2"], cwd=ROOT, env=self.env,
                 stdin=subprocess.DEVNULL))
-        for path, program in zip(sockets.values(), self.programs):
-            while not os.path.exists(path):
-                if program.poll() is not None:
-                    raise RuntimeError(f"{program.args[0]} has ended")
-                time.sleep(0.01)
+        servers.await_sockets(sockets.values(), self.programs)
         return sockets
 
     def start_server(self, kind, port, sockets):
@@ -141,7 +158,7 @@ class Stack:
 def serve(stack, kind, port, sandbox, demo):
     """Starts everything and waits for a signal or for something to end."""
     over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: over.set())
     if sandbox:
         stack.start_sandbox(demo)
@@ -149,25 +166,26 @@ def serve(stack, kind, port, sandbox, demo):
     say(f"ready: http://localhost:{port}")
     watched = stack.programs + [stack.server.process]
     while not over.wait(0.5):
-        if any(process.poll() is not None for process in watched):
-            say("a program has ended; stopping")
+        ended = [process for process in watched if process.poll() is not None]
+        # Ctrl-C reaches all of them, perhaps before it reaches us.
+        if ended and not over.wait(0.5):
+            say(f"{ended[0].args[0]} has ended; stopping")
             return 1
     return 0
 
 
 def main():
     """Chooses what to run from settings and environment."""
+    kind = os.environ.get("SERVER", "nginx")
+    port = port_number()
+    if kind not in ("nginx", "apache"):
+        raise SystemExit("SERVER must be nginx or apache")
     usable, report = check()
-    demo = not usable and all(
-        state(report, name).startswith("missing") for name in NAMES)
+    demo = not usable and missing_only(report)
     if not usable and not demo:
         say(report)
         return 1
     sandbox = demo or os.environ.get("SANDBOX") == "1"
-    kind = os.environ.get("SERVER", "nginx")
-    port = os.environ.get("PORT") or setting(report, "PORT") or "8000"
-    if kind not in ("nginx", "apache"):
-        raise SystemExit("SERVER must be nginx or apache")
     if demo:
         say("no credentials are set (APP_ID, APP_CERTIFICATE in .env): "
             "using a demo pair and the sandbox")
@@ -175,7 +193,7 @@ def main():
         os.chmod(folder, 0o711)
         stack = Stack(folder)
         try:
-            return serve(stack, kind, int(port), sandbox, demo)
+            return serve(stack, kind, port, sandbox, demo)
         except (AssertionError, OSError, RuntimeError) as error:
             say(f"cannot serve: {error}")
             return 1
