@@ -115,72 +115,72 @@ put_preset(struct json *root, const struct settings *settings)
 }
 
 static void
-put_own_asr(struct json *properties, const struct secret *key)
+put_own_asr(struct json *root, const struct secret *key)
 {
 	struct json *params = parse(own_asr_params);
 
 	json_put_text(params, "key", key->text);
-	json_put(json_at(properties, "asr"), "params", params);
+	json_put_at(root, "properties.asr", "params", params);
 }
 
 static void
-put_own_llm(struct json *properties, const struct secret *key)
+put_own_llm(struct json *root, const struct secret *key)
 {
-	struct json *llm = json_at(properties, "llm");
-
-	json_put_text(llm, "url", own_llm_url);
-	json_put_text(llm, "api_key", key->text);
-	json_put_text(json_at(llm, "params"), "model", own_llm_model);
+	json_put_text_at(root, "properties.llm", "url", own_llm_url);
+	json_put_text_at(root, "properties.llm", "api_key", key->text);
+	json_put_text_at(root, "properties.llm.params", "model", own_llm_model);
 }
 
 static void
-put_own_tts(struct json *properties, const struct settings *settings)
+put_own_tts(struct json *root, const struct settings *settings)
 {
 	struct json *tts = parse(own_tts);
-	struct json *params = json_at(tts, "params");
 
-	json_put_text(params, "key", settings->tts_key.text);
-	json_put_text(params, "model_id", settings->tts_model_id);
-	json_put_text(params, "voice_id", settings->tts_voice_id);
-	json_put(properties, "tts", tts);
+	json_put_text_at(tts, "params", "key", settings->tts_key.text);
+	json_put_text_at(tts, "params", "model_id", settings->tts_model_id);
+	json_put_text_at(tts, "params", "voice_id", settings->tts_voice_id);
+	json_put_at(root, "properties", "tts", tts);
 }
 
 static void
-put_vendors(struct json *root, struct json *properties,
-    const struct settings *settings)
+put_vendors(struct json *root, const struct settings *settings)
 {
 	put_preset(root, settings);
 	if (settings->asr_key.len > 0)
-		put_own_asr(properties, &settings->asr_key);
+		put_own_asr(root, &settings->asr_key);
 	if (settings->llm_key.len > 0)
-		put_own_llm(properties, &settings->llm_key);
+		put_own_llm(root, &settings->llm_key);
 	if (settings->tts_key.len > 0)
-		put_own_tts(properties, settings);
+		put_own_tts(root, settings);
 }
 
 static void
-put_texts(struct json *llm, const struct settings *settings)
+put_texts(struct json *root, const struct settings *settings)
 {
+	static const char llm[] = "properties.llm";
 	struct json *message = json_new_object();
 
 	json_put_text(message, "role", "system");
 	json_put_text(message, "content", settings->instructions);
-	json_push(json_at(llm, "system_messages"), message);
-	json_put_text(llm, "greeting_message", settings->greeting);
-	json_put_text(llm, "failure_message", settings->failure_message);
+	json_push_at(root, "properties.llm.system_messages", message);
+	json_put_text_at(root, llm, "greeting_message", settings->greeting);
+	json_put_text_at(root, llm, "failure_message",
+	    settings->failure_message);
 }
 
 static void
-put_session(struct json *properties, const struct agent_start *start,
+put_session(struct json *root, const struct agent_start *start,
     const char *token)
 {
-	json_put_text(properties, "channel", start->channel);
-	json_put_text(properties, "token", token);
-	json_put_text(properties, "agent_rtc_uid", start->agent_uid);
-	json_push(json_at(properties, "remote_rtc_uids"),
+	static const char at[] = "properties";
+
+	json_put_text_at(root, at, "channel", start->channel);
+	json_put_text_at(root, at, "token", token);
+	json_put_text_at(root, at, "agent_rtc_uid", start->agent_uid);
+	json_push_at(root, "properties.remote_rtc_uids",
 	    json_new_text(start->user_uid));
 	if (start->output_audio_codec != NULL)
-		json_put_text(json_at(properties, "parameters"),
+		json_put_text_at(root, "properties.parameters",
 		    "output_audio_codec", start->output_audio_codec);
 }
 
@@ -190,12 +190,11 @@ agent_join_body(const struct settings *settings,
     struct buf *body, struct fail *fail)
 {
 	struct json *root = parse(default_agent);
-	struct json *properties = json_at(root, "properties");
 
 	json_put_text(root, "name", name);
-	put_session(properties, start, token);
-	put_texts(json_at(properties, "llm"), settings);
-	put_vendors(root, properties, settings);
+	put_session(root, start, token);
+	put_texts(root, settings);
+	put_vendors(root, settings);
 	json_print(root, body);
 	json_free(root);
 	if (buf_failed(body))

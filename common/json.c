@@ -348,6 +348,37 @@ json_push(struct json *array, struct json *value)
 	mark_incomplete(array);
 }
 
+/* The value at ${path}; ${root} is marked when there is none. */
+static struct json *
+expect_at(struct json *root, const char *path)
+{
+	struct json *found = json_at(root, path);
+
+	if (found == NULL)
+		mark_incomplete(root);
+	return found;
+}
+
+void
+json_put_at(struct json *root, const char *path, const char *key,
+    struct json *value)
+{
+	json_put(expect_at(root, path), key, value);
+}
+
+void
+json_put_text_at(struct json *root, const char *path, const char *key,
+    const char *text)
+{
+	json_put(expect_at(root, path), key, json_new_text(text));
+}
+
+void
+json_push_at(struct json *root, const char *path, struct json *value)
+{
+	json_push(expect_at(root, path), value);
+}
+
 /* Bytes that are no UTF-8 become U+FFFD, or the output would not be JSON. */
 static void
 add_as_utf8(struct buf *out, const char *text)
@@ -494,21 +525,14 @@ print_double(struct json_object *number, struct buf *out)
 }
 
 static void
-print_container(struct json_object *object, struct buf *out)
-{
-	if (json_object_get_userdata(object) == incomplete)
-		out->failed = true;
-	else if (json_object_is_type(object, json_type_array))
-		print_array(object, out);
-	else
-		print_object(object, out);
-}
-
-static void
 print_value(const struct json *json, struct buf *out)
 {
 	struct json_object *value = readable(json);
 
+	if (value != NULL && json_object_get_userdata(value) == incomplete) {
+		out->failed = true;
+		return;
+	}
 	switch (json_object_get_type(value)) {
 	case json_type_boolean:
 		buf_text(out,
@@ -525,8 +549,10 @@ print_value(const struct json *json, struct buf *out)
 		    (size_t)json_object_get_string_len(value), out);
 		break;
 	case json_type_array:
+		print_array(value, out);
+		break;
 	case json_type_object:
-		print_container(value, out);
+		print_object(value, out);
 		break;
 	case json_type_null:
 	default:

@@ -78,16 +78,28 @@ struct json *json_new_object(void);
 struct json *json_new_array(void);
 
 /*
- * Add a member to an object. ${object} NULL or memory gone: the tree is
- * marked incomplete and json_print() of it fails; nothing else to check.
- * The texts are copied. json_put() takes ${value}, NULL fails as above.
+ * Add a member to an object. When memory is gone, or ${value} or ${text} is
+ * NULL, ${object} is marked incomplete and json_print() of it, and of all it
+ * is put into, fails; nothing else to check. ${object} NULL is fine for one
+ * that was to be new: the json_put() of it, or its json_print(), then fails.
+ * The texts are copied. json_put() takes ${value}.
  */
 void json_put(struct json *object, const char *key, struct json *value);
 void json_put_text(struct json *object, const char *key, const char *text);
 void json_put_int(struct json *object, const char *key, int64_t value);
 
-/* Adds to an array; takes ${value}. */
+/* Adds to an array; takes ${value}. Marks ${array} as json_put() does. */
 void json_push(struct json *array, struct json *value);
+
+/*
+ * The same to the object or array at ${path}, as json_at() finds it. When it
+ * is not there, ${root} is marked incomplete.
+ */
+void json_put_at(struct json *root, const char *path, const char *key,
+    struct json *value);
+void json_put_text_at(struct json *root, const char *path, const char *key,
+    const char *text);
+void json_push_at(struct json *root, const char *path, struct json *value);
 
 /*
  * A new string value, or NULL (also for NULL). Bytes that are not UTF-8 become
@@ -100,7 +112,8 @@ void json_remove(struct json *object, const char *key);
 
 /*
  * The value at ${path}, members joined by dots ("properties.llm.params"),
- * borrowed; NULL if any is missing.
+ * borrowed; NULL if any is missing. To add something there, use
+ * json_put_at(): it notices a path that leads nowhere.
  */
 struct json *json_at(const struct json *root, const char *path);
 

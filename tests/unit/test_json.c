@@ -620,6 +620,49 @@ json_print_refuses_an_incomplete_tree(void **state)
 }
 
 static void
+json_puts_at_a_path(void **state)
+{
+	struct json *root = parse("{\"a\":{\"b\":{},\"c\":[]}}");
+
+	(void)state;
+	json_put_at(root, "a.b", "o", json_new_object());
+	json_put_text_at(root, "a.b", "t", "x");
+	json_put_text_at(root, "a", "d", "y");
+	json_push_at(root, "a.c", json_new_text("z"));
+	check_print(root,
+	    "{\"a\":{\"b\":{\"o\":{},\"t\":\"x\"},\"c\":[\"z\"],"
+	    "\"d\":\"y\"}}");
+	json_free(root);
+}
+
+/* A slip in a path must not send a request that lacks something. */
+static void
+json_print_refuses_what_was_put_nowhere(void **state)
+{
+	static const char text[] =
+	    "{\"a\":{\"b\":true},\"s\":\"t\",\"d\":0.5,\"i\":1,\"n\":null}";
+	static const char *const nowhere[] = { "x", "a.x", "a.b.c", "", "a.b",
+		"s", "d", "i", "n" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++) {
+		struct json *put = parse(text), *put_text = parse(text);
+		struct json *push = parse(text);
+
+		json_put_at(put, nowhere[i], "k", json_new_object());
+		json_put_text_at(put_text, nowhere[i], "k", "v");
+		json_push_at(push, nowhere[i], json_new_object());
+		check_print(put, NULL);
+		check_print(put_text, NULL);
+		check_print(push, NULL);
+		json_free(put);
+		json_free(put_text);
+		json_free(push);
+	}
+	json_put_at(NULL, "a", "k", json_new_object()); /* frees it */
+}
+
+static void
 json_print_refuses_a_member_of_no_object(void **state)
 {
 	struct json *array = json_new_array();
@@ -789,6 +832,8 @@ main(void)
 		cmocka_unit_test(json_put_copies_the_text),
 		cmocka_unit_test(json_remove_takes_a_member_away),
 		cmocka_unit_test(json_print_refuses_an_incomplete_tree),
+		cmocka_unit_test(json_puts_at_a_path),
+		cmocka_unit_test(json_print_refuses_what_was_put_nowhere),
 		cmocka_unit_test(json_print_refuses_a_member_of_no_object),
 		cmocka_unit_test(json_print_refuses_null),
 		cmocka_unit_test(json_print_keeps_numbers_as_written),
