@@ -31,7 +31,9 @@ struct loop {
 	struct loop_timer **due; /* NULL entries: cleared meanwhile */
 	size_t due_len;
 	size_t due_next;
-	size_t timers_max; /* entries that heap and due have room for */
+	struct loop_timer *expiring; /* its expired() runs, not set again */
+	size_t places;     /* in use: in heap, in due, and the one expiring */
+	size_t places_max; /* entries that heap and due have room for */
 };
 
 struct loop *
@@ -151,19 +153,27 @@ grow_array(struct loop_timer ***array, size_t count)
 	return 0;
 }
 
-/* due[] grows with the heap, so that moving timers there cannot fail. */
+/*
+ * Takes a place for ${timer}. due[] grows with the heap, and a timer keeps its
+ * place from one to the other and while it expires: none of this can fail.
+ */
 static int
-reserve_timer(struct loop *loop)
+take_place(struct loop *loop, const struct loop_timer *timer)
 {
-	size_t count = loop->timers_max;
+	size_t count = loop->places_max;
 
-	if (loop->heap_len < count)
+	if (timer == loop->expiring) {
+		loop->expiring = NULL;
 		return 0;
-	count = count > 0 ? count * 2 : TIMERS_FIRST;
-	if (grow_array(&loop->heap, count) == -1 ||
-	    grow_array(&loop->due, count) == -1)
-		return -1;
-	loop->timers_max = count;
+	}
+	if (loop->places == count) {
+		count = count > 0 ? count * 2 : TIMERS_FIRST;
+		if (grow_array(&loop->heap, count) == -1 ||
+		    grow_array(&loop->due, count) == -1)
+			return -1;
+		loop->places_max = count;
+	}
+	loop->places++;
 	return 0;
 }
 
@@ -173,7 +183,7 @@ loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms)
 	int64_t now = sys_monotonic_ms();
 
 	loop_timer_clear(loop, timer);
-	if (reserve_timer(loop) == -1)
+	if (take_place(loop, timer) == -1)
 		return -1;
 	if (ms < 0)
 		ms = 0;
@@ -192,6 +202,7 @@ loop_timer_clear(struct loop *loop, struct loop_timer *timer)
 	else
 		heap_remove(loop, timer->place - 1);
 	timer->place = 0;
+	loop->places--;
 }
 
 /* How long epoll_wait(2) may sleep: milliseconds, -1 for ever. */
@@ -268,7 +279,11 @@ expire_due(struct loop *loop)
 		if (timer == NULL)
 			continue;
 		timer->place = 0;
+		loop->expiring = timer;
 		timer->expired(timer);
+		if (loop->expiring != NULL)
+			loop->places--;
+		loop->expiring = NULL;
 	}
 }
 

@@ -51,7 +51,9 @@ void loop_unwatch(struct loop *loop, struct loop_watch *watch);
 /*
  * Calls ${timer}->expired once, ${ms} milliseconds from now (0: in the next
  * round). A timer that is armed already is moved.
- * Returns 0, or -1 when there is no memory.
+ * Returns 0, or -1 when there is no memory; ${timer} is then not armed. To
+ * set a timer that is armed, or whose expired() is running, needs no memory:
+ * its place is kept until it is cleared or expired() returns.
  */
 int loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms);
 

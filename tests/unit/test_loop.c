@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -347,6 +348,106 @@ set_again(struct loop_timer *timer)
 	loop_timer_set(alarm->loop, timer, 0);
 }
 
+/*
+ * Memory for timers runs out here on command: the loop calls this one, not
+ * the C library's.
+ */
+static bool no_memory;
+
+void *
+reallocarray(void *array, size_t count, size_t size)
+{
+	if (no_memory || (size != 0 && count > SIZE_MAX / size))
+		return NULL;
+	return realloc(array, count * size);
+}
+
+#define TIMERS_MAX 10000 /* far above what the loop starts with */
+
+/* Fills the loop up to where one more timer needs memory. */
+static void
+fill(struct loop *loop, struct loop_timer *timers)
+{
+	size_t count = 0;
+
+	no_memory = true;
+	while (loop_timer_set(loop, &timers[count], ALARM_MS) == 0)
+		assert_true(++count < TIMERS_MAX);
+	assert_int_equal(timers[count].place, 0);
+	no_memory = false;
+}
+
+/* Tries to take the places of timers that are due or expiring. */
+static void
+set_another_then_itself(struct loop_timer *timer)
+{
+	struct alarm *alarm = LOOP_OWNER(timer, struct alarm, timer);
+	struct loop_timer other = { 0 };
+
+	no_memory = true;
+	alarm->calls++;
+	assert_int_equal(loop_timer_set(alarm->loop, &other, 0), -1);
+	assert_int_equal(other.place, 0);
+	assert_int_equal(loop_timer_set(alarm->loop, &alarm->other->timer,
+			     alarm->calls < 5 ? 0 : ALARM_MS),
+	    0);
+	assert_int_equal(loop_timer_set(alarm->loop, timer,
+			     alarm->calls < 5 ? 0 : ALARM_MS),
+	    0);
+	no_memory = false;
+}
+
+static void
+loop_timer_set_again_needs_no_memory(void **state)
+{
+	struct loop_timer guard = { 0 };
+	struct loop *loop = new_loop(&guard);
+	struct loop_timer *timers = calloc(TIMERS_MAX, sizeof(*timers));
+	struct alarm a = { .loop = loop }, b = { .loop = loop };
+
+	(void)state;
+	assert_non_null(timers);
+	a.other = &b;
+	b.other = &a;
+	a.timer.expired = set_another_then_itself;
+	b.timer.expired = set_another_then_itself;
+	assert_int_equal(loop_timer_set(loop, &a.timer, 0), 0);
+	assert_int_equal(loop_timer_set(loop, &b.timer, 0), 0);
+	fill(loop, timers);
+	loop_timer_clear(loop, &timers[0]); /* for run_for() */
+	run_for(loop, 20);
+	assert_true(a.calls + b.calls >= 5);
+	free(timers);
+	loop_free(loop);
+}
+
+/* A timer that fired and was not set again makes room for another. */
+static void
+loop_timer_gives_its_place_back(void **state)
+{
+	struct loop_timer guard = { 0 };
+	struct loop *loop = new_loop(&guard);
+	struct loop_timer *timers = calloc(TIMERS_MAX, sizeof(*timers));
+	struct alarm once = { 0 };
+	struct loop_timer spare = { 0 };
+
+	(void)state;
+	assert_non_null(timers);
+	once.timer.expired = count_expiry;
+	assert_int_equal(loop_timer_set(loop, &once.timer, 0), 0);
+	fill(loop, timers);
+	loop_timer_clear(loop, &timers[0]);
+	run_for(loop, 5);
+	assert_int_equal(once.calls, 1);
+	no_memory = true;
+	assert_int_equal(loop_timer_set(loop, &timers[0], ALARM_MS), 0);
+	assert_int_equal(loop_timer_set(loop, &once.timer, ALARM_MS), 0);
+	assert_int_equal(loop_timer_set(loop, &spare, ALARM_MS), -1);
+	no_memory = false;
+	free(timers);
+	loop_free(loop);
+}
+
 static void
 loop_timer_of_zero_starves_nobody(void **state)
 {
@@ -486,6 +587,8 @@ main(void)
 		cmocka_unit_test(loop_timer_set_again_moves_it),
 		cmocka_unit_test(loop_timer_clear_disarms),
 		cmocka_unit_test(loop_timer_clear_works_on_a_due_timer),
+		cmocka_unit_test(loop_timer_set_again_needs_no_memory),
+		cmocka_unit_test(loop_timer_gives_its_place_back),
 		cmocka_unit_test(loop_timer_of_zero_starves_nobody),
 		cmocka_unit_test(loop_timer_takes_any_time),
 		cmocka_unit_test(loop_timers_fire_in_order_of_time),
