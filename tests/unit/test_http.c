@@ -30,7 +30,7 @@ static struct peer {
 	pid_t pid;
 	int lifeline; /* the peer ends when this is closed */
 	char folder[128], ca[160], stranger_ca[160];
-	int good, other, stranger, expired, plain, mute, closed;
+	int good, other, stranger, expired, old, plain, mute, closed;
 } peer;
 
 /* One exchange, as its done() saw it. */
@@ -94,7 +94,7 @@ read_line(int fd, char *line, size_t size)
 static int
 start_peer(void **state)
 {
-	char line[256];
+	char line[256], lax[160];
 	int pair[2];
 
 	(void)state;
@@ -106,10 +106,13 @@ start_peer(void **state)
 	close(pair[1]);
 	peer.lifeline = pair[0];
 	if (read_line(pair[0], line, sizeof(line)) == -1 ||
-	    sscanf(line, "%127s %d %d %d %d %d %d", peer.folder, &peer.good,
-		&peer.other, &peer.stranger, &peer.expired, &peer.plain,
-		&peer.mute) != 7)
+	    sscanf(line, "%127s %d %d %d %d %d %d %d", peer.folder, &peer.good,
+		&peer.other, &peer.stranger, &peer.expired, &peer.old,
+		&peer.plain, &peer.mute) != 8)
 		return -1;
+	/* OpenSSL as lax as a machine can have it, before libcurl starts. */
+	snprintf(lax, sizeof(lax), "%s/lax.cnf", peer.folder);
+	setenv("OPENSSL_CONF", lax, 1);
 	snprintf(peer.ca, sizeof(peer.ca), "%s/ca.pem", peer.folder);
 	snprintf(peer.stranger_ca, sizeof(peer.stranger_ca),
 	    "%s/stranger-ca.pem", peer.folder);
@@ -359,11 +362,45 @@ test_answer_headers(void **state)
 }
 
 static void
+test_request_id_of_64_characters(void **state)
+{
+	char path[80] = "/id/";
+	struct seen seen;
+
+	(void)state;
+	memset(path + 4, 'r', 64);
+	call(peer.good, path, &seen);
+	assert_string_equal(seen.result.request_id, path + 4);
+	memset(path + 4, 'r', 65);
+	call(peer.good, path, &seen);
+	assert_int_equal(seen.result.outcome, HTTP_ANSWERED);
+	assert_string_equal(seen.result.request_id, "");
+}
+
+static void
+test_http2_is_offered(void **state)
+{
+	struct seen seen;
+
+	(void)state;
+	call(peer.good, "/offered", &seen);
+	assert_string_equal(seen.body, "h2,http/1.1");
+}
+
+static void
 test_nothing_sent(void **state)
 {
 	(void)state;
 	expect(peer.closed, "/ok", HTTP_NOT_SENT);
 	expect(peer.plain, "/ok", HTTP_NOT_SENT);
+}
+
+/* Whatever the machine's own configuration of OpenSSL allows. */
+static void
+test_old_tls_is_refused(void **state)
+{
+	(void)state;
+	expect(peer.old, "/ok", HTTP_NOT_SENT);
 }
 
 static void
@@ -578,6 +615,18 @@ test_reuse_unless_fresh(void **state)
 	assert_string_not_equal(first.body, fresh.body);
 }
 
+/* What was on a connection of its own leaves none behind for others. */
+static void
+test_fresh_connection_is_not_kept(void **state)
+{
+	struct seen fresh, next;
+
+	(void)state;
+	connection_used(true, &fresh);
+	connection_used(false, &next);
+	assert_string_not_equal(fresh.body, next.body);
+}
+
 /* Set before http_new(), as a careless parent process would. */
 static int
 setup_hostile_environment(void **state)
@@ -591,6 +640,7 @@ setup_hostile_environment(void **state)
 		setenv(names[i], "http://127.0.0.1:1", 1);
 	snprintf(keys, sizeof(keys), "%s/keys", peer.folder);
 	setenv("SSLKEYLOGFILE", keys, 1);
+	setenv("HOME", peer.folder, 1); /* where the .netrc lies */
 	unsetenv("RES_OPTIONS");
 	return setup(state);
 }
@@ -607,6 +657,22 @@ test_environment_is_ignored(void **state)
 	snprintf(keys, sizeof(keys), "%s/keys", peer.folder);
 	assert_int_equal(access(keys, F_OK), -1);
 	assert_string_equal(getenv("RES_OPTIONS"), "timeout:1 attempts:2");
+}
+
+static void
+test_netrc_is_ignored(void **state)
+{
+	struct seen seen;
+	char url[128], netrc[160];
+	struct http_request req = request(peer.good, "/echo", url);
+
+	(void)state;
+	snprintf(netrc, sizeof(netrc), "%s/.netrc", getenv("HOME"));
+	assert_int_equal(access(netrc, R_OK), 0);
+	req.authorization = NULL;
+	exchange(&req, &seen);
+	assert_int_equal(seen.result.status, 200);
+	assert_null(strstr(seen.body, "Authorization"));
 }
 
 static void
@@ -734,7 +800,10 @@ main(void)
 		TEST(test_get),
 		TEST(test_large_request),
 		TEST(test_answer_headers),
+		TEST(test_request_id_of_64_characters),
+		TEST(test_http2_is_offered),
 		TEST(test_nothing_sent),
+		TEST(test_old_tls_is_refused),
 		TEST(test_handshake_that_never_ends),
 		TEST(test_connect_limit_is_below_the_total),
 		TEST(test_unknown_name),
@@ -748,7 +817,10 @@ main(void)
 		TEST(test_redirect_is_not_followed),
 		TEST(test_fresh_is_never_sent_twice),
 		TEST(test_reuse_unless_fresh),
+		TEST(test_fresh_connection_is_not_kept),
 		cmocka_unit_test_setup_teardown(test_environment_is_ignored,
+		    setup_hostile_environment, teardown),
+		cmocka_unit_test_setup_teardown(test_netrc_is_ignored,
 		    setup_hostile_environment, teardown),
 		TEST(test_fifty_at_once),
 		TEST(test_request_is_copied),

@@ -2,10 +2,11 @@
 """A scripted HTTPS peer for test_http.c: the path of a request says how to
 misbehave.
 
-Prints one line, "FOLDER GOOD OTHER STRANGER EXPIRED PLAIN MUTE": the folder
-with ca.pem, and the ports of listeners that differ in their certificate (for
-another host, of an unknown authority, expired) or that do not speak TLS at
-all.  Ends, and removes the folder, when its standard input is closed, so that
+Prints one line, "FOLDER GOOD OTHER STRANGER EXPIRED OLD PLAIN MUTE": the
+folder with ca.pem, and the ports of listeners that differ in their certificate
+(for another host, of an unknown authority, expired), that know no TLS above
+1.1 or that do not speak TLS at all.  The folder also has lax.cnf, a
+configuration of OpenSSL that allows what is out of date, and .netrc.  Ends, and removes the folder, when its standard input is closed, so that
 a test that crashes leaves nothing behind.
 """
 
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 ANSWER = "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{}\r\n{}"
@@ -58,6 +60,45 @@ def make_certificates(folder):
     make_certificate(folder, "other", "ca", "DNS:other.example", 2)
     make_certificate(folder, "stranger", "stranger-ca", local, 2)
     make_certificate(folder, "expired", "ca", local, -1)
+
+
+def write_temptations(folder):
+    """Files that a careless client would follow."""
+    with open(os.path.join(folder, "lax.cnf"), "w", encoding="ascii") as file:
+        file.write("openssl_conf = all\n[all]\nssl_conf = ssl\n"
+                   "[ssl]\nsystem_default = lax\n"
+                   "[lax]\nMinProtocol = TLSv1\n"
+                   "CipherString = DEFAULT:@SECLEVEL=0\n")
+    with open(os.path.join(folder, ".netrc"), "w", encoding="ascii") as file:
+        file.write("machine 127.0.0.1 login user password netrc\n")
+
+
+def take(data, at, size_bytes):
+    """Returns the bytes of a vector with its size before it, and its end."""
+    start = at + size_bytes
+    end = start + int.from_bytes(data[at:start], "big")
+    return data[start:end], end
+
+
+def offered_protocols(raw):
+    """What ALPN offers in a ClientHello that waits to be read (RFC 7301)."""
+    wait = socket.MSG_PEEK | socket.MSG_WAITALL
+    size = int.from_bytes(raw.recv(5, wait)[3:5], "big")
+    hello = raw.recv(5 + size, wait)[5:]
+    _, at = take(hello, 4 + 2 + 32, 1)  # type, version, random; session
+    _, at = take(hello, at, 2)          # cipher suites
+    _, at = take(hello, at, 1)          # compression
+    extensions, _ = take(hello, at, 2)
+    names, at = [], 0
+    while at < len(extensions):
+        kind = int.from_bytes(extensions[at:at + 2], "big")
+        data, at = take(extensions, at + 2, 2)
+        if kind == 16:
+            names, next_name = [], 2
+            while next_name < len(data):
+                name, next_name = take(data, next_name, 1)
+                names.append(name.decode("ascii"))
+    return ",".join(names)
 
 
 def read_request(stream):
@@ -150,11 +191,13 @@ def misbehave(connection, path):
             "Content-Length: 0\r\n\r\n"),
         "described": lambda: send_described(connection),
         "odd": lambda: send_odd_values(connection),
+        "id": lambda: send(connection, ANSWER.format(
+            2, "X-Request-Id: " + path.split("/")[2] + "\r\n", "ok")),
     }
     return scripts[path.split("/")[1]]()
 
 
-def respond(connection, number, request):
+def respond(connection, number, offered, request):
     """Counts the request under its path, then answers it."""
     path, head, body = request
     with seen_lock:
@@ -163,6 +206,8 @@ def respond(connection, number, request):
         text = str(seen.get(path[len("/seen"):], 0))
     elif path == "/connection":
         text = str(number)
+    elif path == "/offered":
+        text = offered
     elif path == "/echo":
         text = head + body.decode("latin-1")
     else:
@@ -170,19 +215,22 @@ def respond(connection, number, request):
     return send(connection, ANSWER.format(len(text), "", text))
 
 
-def serve_connection(connection, number):
+def serve_connection(connection, number, offered):
     with connection:
         stream = connection.makefile("rb")
         while True:
             request = read_request(stream)
-            if request is None or not respond(connection, number, request):
+            if request is None or not respond(connection, number, offered,
+                                              request):
                 return
 
 
 def serve_tls(raw, number, context):
     """A client that hangs up, at any point, is part of the play."""
     try:
-        serve_connection(context.wrap_socket(raw, server_side=True), number)
+        offered = offered_protocols(raw)
+        serve_connection(context.wrap_socket(raw, server_side=True), number,
+                         offered)
     except OSError:
         raw.close()
 
@@ -223,13 +271,26 @@ def tls_context(folder, name):
     return context
 
 
+def old_context(folder):
+    """TLS 1.0 and 1.1 alone, whose signatures need OpenSSL's level 0."""
+    context = tls_context(folder, "good")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="tls-peer-")
     try:
         make_certificates(folder)
+        write_temptations(folder)
         ports = [listen(serve_tls, tls_context(folder, name))
                  for name in ("good", "other", "stranger", "expired")]
-        ports += [listen(serve_plain), listen(serve_mute)]
+        ports += [listen(serve_tls, old_context(folder)),
+                  listen(serve_plain), listen(serve_mute)]
         print(folder, *ports, flush=True)
         sys.stdin.read()
     finally:
