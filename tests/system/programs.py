@@ -12,59 +12,13 @@ import pathlib
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-ENDPOINTS = ("get_config", "start_agent", "stop_agent")
+from processes import (ENDPOINTS, PATIENCE, ROOT, WRAPPED, can_connect,
+                       children, wait_until)
+
 LOG_LINE = re.compile(rb"^<[3467]>agora-agent: [\x20-\x7e]+$")
-WRAPPED = bool(os.environ.get("PROGRAM_WRAPPER"))
-
-# Slow machines, sanitizers and valgrind stretch every limit alike.
-PATIENCE = 10.0 if WRAPPED else 1.0
-
-
-def wait_until(condition, seconds, what):
-    """Polls until ${condition} holds and returns its value."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.01)
-
-
-def can_connect(path):
-    """Whether somebody accepts connections on the unix socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        try:
-            sock.connect(path)
-        except OSError:
-            return False
-    return True
-
-
-def children(pid):
-    """The direct child processes of ${pid}."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            return [int(child) for child in f.read().split()]
-    except OSError:
-        return []
-
-
-def alive(pid):
-    """Whether the process exists and is not a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii",
-                  errors="replace") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class Log:

@@ -2,7 +2,7 @@
 
     with tempfile.TemporaryDirectory(prefix="agora-") as folder:
         server = Nginx(folder)
-        … requests to server.url; the programs listen on server.sockets[…]
+        … requests to server.port; the programs listen on server.sockets[…]
         server.stop()
 
 stop() raises AssertionError if the server's error log holds a line that is
@@ -13,6 +13,7 @@ Started by root, the workers run as www-data like Debian's; then the folder
 must be one that www-data can enter, which pytest's tmp_path is not.
 """
 
+import errno
 import grp
 import os
 import pathlib
@@ -23,9 +24,9 @@ import socket
 import subprocess
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from processes import ENDPOINTS, ROOT, can_connect, children
+
 DEPLOY = ROOT / "deploy"
-ENDPOINTS = ("get_config", "start_agent", "stop_agent")
 WEB_USER = "www-data"
 
 PROGRAM_LINE = r"<[0-7]>agora-agent: "
@@ -93,38 +94,6 @@ def write(path, text):
     path.chmod(0o644)
 
 
-def children(pid):
-    """The direct child processes of ${pid}."""
-    path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-    try:
-        return set(path.read_text(encoding="ascii").split())
-    except OSError:
-        return set()
-
-
-def can_connect(address):
-    """Whether somebody accepts connections at a port or a socket's path."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        sock.settimeout(1)
-        try:
-            sock.connect(address)
-        except OSError:
-            return False
-    return True
-
-
-def await_sockets(paths, processes, seconds=20):
-    """Waits until all programs listen; AssertionError if one has ended."""
-    deadline = time.monotonic() + seconds
-    for path in paths:
-        while not can_connect(path):
-            for process in processes:
-                assert process.poll() is None, f"{process.args[0]} has ended"
-            assert time.monotonic() < deadline, f"nobody listens on {path}"
-            time.sleep(0.01)
-
-
 class Server:
     """What nginx and Apache have in common.
 
@@ -153,12 +122,7 @@ class Server:
         if port is None:
             self._start_on_some_port()
         else:
-            self._start()
-
-    @property
-    def url(self):
-        """Without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+            self._start_on_this_port()
 
     @property
     def pid(self):
@@ -182,6 +146,14 @@ class Server:
         wanted = [(old, new) for file, old, new in self.replace
                   if file == name]
         return shipped(name, *wanted, *replacements)
+
+    def _www(self):
+        """A site with pages of its own, some of them not for everybody."""
+        www = self.folder / "www"
+        write(www / "index.html", "<p>somebody's page</p>\n")
+        for name in ("admin/index.html", "private/index.html", ".htpasswd"):
+            write(www / name, "<p>not for everybody</p>\n")
+        return www
 
     def _configure(self):
         """Writes the configuration; returns the command."""
@@ -214,16 +186,16 @@ class Server:
             self._start_on_some_port(tries - 1)
 
     def _start_on_this_port(self):
-        """Whoever answers there already is not us."""
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-            raise OSError(f"port {self.port} is in use")
-        except ConnectionRefusedError:
-            pass
-        self._spawn()
-        if not self._await_start():
-            raise OSError(f"{self.process.args[0]} did not start:\n" +
-                          "\n".join(self._logged()))
+        """OSError, in words for a person, if somebody has the port."""
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", self.port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                raise OSError(f"port {self.port} is in use") from error
+        self._start()
 
     def _await_start(self, seconds=20):
         """Whether it accepts connections; False if it has ended instead."""
@@ -293,7 +265,7 @@ class Server:
             return False
         except subprocess.TimeoutExpired:
             for child in children(self.process.pid):
-                os.kill(int(child), signal.SIGKILL)
+                os.kill(child, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
             return True
@@ -304,6 +276,7 @@ class Nginx(Server):
 
     site: "site.example", or "snippet" for a site of somebody else's that
     includes the snippet only; its own page is /, its files are in www/.
+    errors: that site includes errors.conf too.
     keepalive: keep connections to all three programs, which the shipped
     files do for get_config only.
     """
@@ -311,8 +284,10 @@ class Nginx(Server):
     # QUIT lets requests end.
     signals = {"stop": signal.SIGQUIT, "reload": signal.SIGHUP}
 
-    def __init__(self, folder, site="site.example", keepalive=False, **more):
+    def __init__(self, folder, site="site.example", keepalive=False,
+                 errors=False, **more):
         self.site = site
+        self.errors = errors
         self.keepalive = keepalive
         super().__init__(folder, **more)
 
@@ -345,10 +320,15 @@ class Nginx(Server):
             return self._text("nginx/site.example", ("listen 80;", listen),
                               ("listen [::]:80;", ""))
         assert self.site == "snippet"
-        www = self.folder / "www"
-        write(www / "index.html", "<p>somebody's page</p>\n")
+        www = self._www()
+        errors = "include snippets/agora-agent/errors.conf;\n"
         return (f"server {{\n{listen}\nroot {www};\n"
-                "include snippets/agora-agent.conf;\n}\n")
+                "include snippets/agora-agent.conf;\n"
+                f"{errors if self.errors else ''}"
+                "location ~ /\\.ht { deny all; }\n"
+                "location /private/ { deny all; }\n"
+                "location /admin/ { auth_basic closed;\n"
+                f"auth_basic_user_file {www}/.htpasswd; }}\n}}\n")
 
     def _main(self):
         """nginx.conf: Debian's, as far as it matters."""
@@ -377,9 +357,9 @@ class Nginx(Server):
 
     def reload(self):
         """HUP; returns when there are new workers."""
-        old = children(self.pid)
+        old = set(children(self.pid))
         self.process.send_signal(self.signals["reload"])
-        self._await(lambda: children(self.pid) - old, "new workers")
+        self._await(lambda: set(children(self.pid)) - old, "new workers")
 
 
 # Debian's default modules, which a2enmod adds to.
@@ -401,6 +381,8 @@ class Apache(Server):
     host: what the shared host lets its customers do.
     shared: the fcgid and proxy-fcgi files inside a site with other pages,
     as agora-agent-common.conf describes.
+    file: the name in sites-enabled; default_site: Debian's 000-default.conf
+    is there too.
     """
 
     # WINCH lets requests end. TERM does not even let connections end, and
@@ -421,13 +403,16 @@ class Apache(Server):
 
     def __init__(self, folder, vhost, build=None, env=None, below="",
                  host="AllowOverride FileInfo Limit Options AuthConfig",
-                 shared=False, **more):
+                 shared=False, file="agora-agent", default_site=False,
+                 **more):
         self.vhost = vhost
         self.build = pathlib.Path(build) if build else None
         self.env = dict(env or {})
         self.below = below
         self.host = host
         self.shared = shared
+        self.file = file
+        self.default_site = default_site
         super().__init__(folder, **more)
 
     def _copy_programs(self, folder):
@@ -477,22 +462,24 @@ class Apache(Server):
                 f"FcgidProcessTableFile {self.folder}/tmp/fcgid_shm\n"
                 "</IfModule>\n"
                 f"{self._environment()}"
-                "Include site.conf\n")
+                "Include sites-enabled/*.conf\n")
 
-    def _www(self):
-        """A site with pages of its own."""
-        www = self.folder / "www"
-        write(www / "index.html", "<p>somebody's page</p>\n")
-        return www
+    def _pages(self, host=""):
+        """Somebody's own pages; ${host} is what a customer may do."""
+        www = self._www()
+        return (f"DocumentRoot {www}\n"
+                f"<Directory {www}>\n{host}\n"
+                "Require all granted\n</Directory>\n"
+                f"<Directory {www}/private>\n"
+                "Require all denied\n</Directory>\n"
+                f"<Directory {www}/admin>\nAuthType Basic\n"
+                f"AuthName closed\nAuthUserFile {www}/.htpasswd\n"
+                "Require valid-user\n</Directory>\n")
 
     def _shared_site(self, text):
         """The routes inside somebody's site."""
-        www = self._www()
-        start = text.index("\tRewriteEngine On")
-        routes = "".join(line + "\n" for line in text[start:].splitlines()
-                         if "R=404" not in line)
-        return (f"<VirtualHost 127.0.0.1:{self.port}>\nDocumentRoot {www}\n"
-                f"<Directory {www}>\nRequire all granted\n</Directory>\n"
+        routes = text[text.index("\t# ---- The routes."):]
+        return (f"<VirtualHost 127.0.0.1:{self.port}>\n{self._pages()}"
                 '<LocationMatch "^(/api)?/(get_config|(v2/)?(start|stop)'
                 'Agent)$">\nInclude agora-agent-common.conf\n'
                 f"</LocationMatch>\n{routes}")
@@ -516,15 +503,11 @@ class Apache(Server):
 
     def _shared_host(self):
         """The site of a customer who can upload files only."""
-        www = self._www()
-        folder = www / self.below
+        folder = self.folder / "www" / self.below
         self._copy_programs(folder)
         write(folder / ".htaccess", self._text("apache/htaccess"))
         return (f"<VirtualHost 127.0.0.1:{self.port}>\n"
-                f"DocumentRoot {www}\nTraceEnable off\n"
-                f"<Directory {www}>\n"
-                f"{self.host}\n"
-                "Require all granted\n</Directory>\n</VirtualHost>\n")
+                f"TraceEnable off\n{self._pages(self.host)}</VirtualHost>\n")
 
     def _configure(self):
         etc = self.folder / "etc"
@@ -532,8 +515,12 @@ class Apache(Server):
         write(etc / "apache2.conf", self._main())
         write(etc / "agora-agent-common.conf",
               self._text("apache/agora-agent-common.conf"))
-        write(etc / "site.conf",
+        write(etc / f"sites-enabled/{self.file}.conf",
               self._shared_host() if htaccess else self._vhost())
+        if self.default_site:
+            write(etc / "sites-enabled/000-default.conf",
+                  f"<VirtualHost 127.0.0.1:{self.port}>\n"
+                  "DocumentRoot /var/www/html\n</VirtualHost>\n")
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C",
                "APACHE_RUN_USER": WEB_USER, "APACHE_RUN_GROUP": WEB_USER,
                "APACHE_RUN_DIR": f"{self.folder}/tmp",

@@ -17,7 +17,7 @@ import accesstoken
 import pytest
 
 from checks import any_error, succeeded
-from programs import PATIENCE, ROOT
+from processes import PATIENCE, ROOT
 from transports import ROUTES, HttpConnection
 
 VECTORS = ROOT / "tests/vectors/http-contract.json"

@@ -39,6 +39,11 @@ def nginx_snippet(folder, **more):
     return servers.Nginx(folder, site="snippet", **more)
 
 
+def nginx_errors(folder, **more):
+    """In a site of somebody else's that takes errors.conf too."""
+    return servers.Nginx(folder, site="snippet", errors=True, **more)
+
+
 def proxy(folder, **more):
     """A host name of our own."""
     return servers.Apache(folder, "proxy-fcgi", **more)
@@ -146,14 +151,72 @@ def output_of(command, env=None):
 
 
 def install(name, target, *replacements):
-    """As the README says, but below another root."""
+    """As the README says, but below another root. What is there may be a
+    link, through which the file would land somewhere else."""
+    target.unlink(missing_ok=True)
     servers.write(target, servers.shipped(name, *replacements))
 
 
+def copy_of(original, folder):
+    """A copy of a server's configuration whose links lead into the copy."""
+    copy = folder / original.name
+    shutil.copytree(original, copy, symlinks=True)
+    for link in filter(pathlib.Path.is_symlink, list(copy.rglob("*"))):
+        target = pathlib.Path(os.readlink(link))
+        if target.is_relative_to(original):
+            link.unlink()
+            link.symlink_to(copy / target.relative_to(original))
+    return copy
+
+
+def state_of(*roots):
+    """Everything below some folders: what it is, and what is in it."""
+    state = {}
+    for root in roots:
+        for path in root.rglob("*"):
+            if path.is_symlink():
+                state[path] = os.readlink(path)
+            elif path.is_file():
+                state[path] = (path.stat().st_mode, path.stat().st_mtime_ns,
+                               path.read_bytes())
+            else:
+                state[path] = path.stat().st_mode
+    return state
+
+
+@pytest.fixture
+def untouched():
+    """This machine's own web servers stay as they are."""
+    before = state_of(DEBIAN / "nginx", DEBIAN / "apache2")
+    yield
+    assert state_of(DEBIAN / "nginx", DEBIAN / "apache2") == before
+
+
+def test_a_copy_leads_nowhere(folder):
+    """Where the product is installed already, absolute links and all, the
+    tests write into their copy."""
+    etc = folder / "etc/nginx"
+    servers.write(etc / "sites-available/agora-agent", "precious\n")
+    servers.write(etc / "sites-enabled/other", "precious\n")
+    servers.write(folder / "elsewhere", "precious\n")
+    for name, target in (("agora-agent", etc / "sites-available/agora-agent"),
+                         ("out", folder / "elsewhere")):
+        (etc / "sites-enabled" / name).symlink_to(target)
+    before = state_of(etc)
+    copy = copy_of(etc, folder)
+    for name in ("sites-enabled/agora-agent", "sites-enabled/out",
+                 "sites-available/agora-agent"):
+        assert (copy / name).read_text(encoding="utf-8") == "precious\n"
+        install("nginx/site.example", copy / name)
+    assert state_of(etc) == before
+    assert (folder / "elsewhere").read_text("utf-8") == "precious\n"
+
+
 def debian_nginx(folder):
-    """A copy of /etc/nginx that knows it is one."""
-    etc = folder / "nginx"
-    shutil.copytree(DEBIAN / "nginx", etc, symlinks=True)
+    """A copy of /etc/nginx that knows it is one, without its sites."""
+    etc = copy_of(DEBIAN / "nginx", folder)
+    for path in (etc / "sites-enabled").iterdir():
+        path.unlink()
     port = servers.free_port()
     for path in (etc / "nginx.conf", etc / "sites-available/default"):
         text = path.read_text(encoding="utf-8")
@@ -161,13 +224,12 @@ def debian_nginx(folder):
         for old, new in (("/etc/nginx", etc), ("/var/log/nginx", folder),
                          ("/run/nginx.pid", folder / "pid")):
             text = text.replace(old, str(new))
+        path.unlink()
         path.write_text(text, encoding="utf-8")
-    enabled = etc / "sites-enabled/default"
-    enabled.unlink(missing_ok=True)
-    enabled.symlink_to(etc / "sites-available/default")
     return etc, port
 
 
+@pytest.mark.usefixtures("untouched")
 @each("site", ["site.example", "the default site"])
 def test_nginx_t(folder, site):
     """nginx -t on Debian's configuration with our files added."""
@@ -177,7 +239,7 @@ def test_nginx_t(folder, site):
     for name in ("agora-agent", "agora-agent/common"):
         install(f"nginx/snippets/{name}.conf",
                 etc / f"snippets/{name}.conf", log)
-    for name in servers.ENDPOINTS:
+    for name in (*servers.ENDPOINTS, "errors"):
         install(f"nginx/snippets/agora-agent/{name}.conf",
                 etc / f"snippets/agora-agent/{name}.conf")
     if site == "site.example":
@@ -188,24 +250,25 @@ def test_nginx_t(folder, site):
         path = etc / "sites-available/default"
         text = path.read_text(encoding="utf-8")
         assert text.count("\tserver_name _;") == 1
-        path.write_text(text.replace(
+        servers.write(etc / "sites-enabled/default", text.replace(
             "\tserver_name _;",
-            "\tserver_name _;\n\tinclude snippets/agora-agent.conf;"),
-            encoding="utf-8")
+            "\tserver_name _;\n\tinclude snippets/agora-agent.conf;\n"
+            "\tinclude snippets/agora-agent/errors.conf;"))
     said = output_of(["nginx", "-t", "-e", str(folder / "error.log"),
                       "-c", str(etc / "nginx.conf")])
     assert "test is successful" in said
     assert "[warn]" not in said or os.geteuid() != 0, said
 
 
+@pytest.mark.usefixtures("untouched")
 @each("vhost", ["fcgid", "proxy-fcgi"])
 def test_apachectl_configtest(folder, vhost):
     """apache2 -t on Debian's configuration with our files added and the
     modules enabled that the file itself names."""
-    etc = folder / "apache2"
-    shutil.copytree(DEBIAN / "apache2", etc, symlinks=True)
+    etc = copy_of(DEBIAN / "apache2", folder)
     text = servers.shipped(f"apache/vhost-{vhost}.conf")
-    servers.write(etc / "sites-enabled/agora-agent.conf", text)
+    install(f"apache/vhost-{vhost}.conf",
+            etc / "sites-enabled/agora-agent.conf")
     install("apache/agora-agent-common.conf",
             etc / "agora-agent-common.conf")
     modules = re.search(r"a2enmod ([\w ]+) &&", text).group(1).split()
@@ -259,7 +322,8 @@ def test_broken_program(folder, make):
     with Running(make(folder, build=broken), servers.BROKEN_PROGRAM,
                  "mod_fcgid: process .* exit", "mod_fcgid: can't apply",
                  "mod_fcgid: .*spawn", "cgid:error.*reset by peer",
-                 r"\(104\)Connection reset") as server:
+                 r"\(104\)Connection reset",
+                 r"\(32\)Broken pipe: .*AH02651: ") as server:
         error(server.route("/get_config"), 500)
         error(server.route("/api/v2/startAgent"), 500)
 
@@ -293,14 +357,22 @@ def test_nothing_else_is_there(folder, make):
         error(server.ask("OPTIONS", "/nope"), 404)
 
 
-@each("make", SHARED + (htaccess_cgid,))
+@each("make", SHARED + (nginx_errors, htaccess_cgid))
 def test_other_pages_stay_as_they_are(folder, make):
-    """In a site of somebody else's: neither our headers nor our errors."""
-    with Running(make(folder), r"open\(\) .* failed \(2: ") as server:
+    """In a site of somebody else's: neither our headers nor our errors nor
+    our limits, and what is closed there stays closed."""
+    with Running(make(folder), r"open\(\) .* failed \(2: ",
+                 servers.FORBIDDEN) as server:
         no_page_of_ours(server.ask("GET", "/index.html"), 200)
         no_page_of_ours(server.ask("GET", "/nope"), 404)
         no_page_of_ours(server.ask("GET", "/api"), 404)
         no_page_of_ours(server.ask("TRACE", "/index.html"), 405)
+        no_page_of_ours(server.ask("GET", "/admin/"), 401)
+        no_page_of_ours(server.ask("GET", "/private/"), 403)
+        no_page_of_ours(server.ask("GET", "/.htpasswd"), 403)
+        # nginx never takes a POST for a file; with our limit it were 413.
+        no_page_of_ours(server.ask("POST", "/index.html", body=b"x" * 20000),
+                        405 if "nginx" in make.__name__ else 200)
 
 
 @each("make", [nginx, nginx_snippet])
@@ -342,21 +414,81 @@ def test_chunked_body_too_large(folder, make):
             ("Transfer-Encoding", "chunked")], chunks), 413)
 
 
-@each("make", OWN)
+END = b" HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n"
+NOT_QUITE_HTTP = (
+    (b"GET /get_config?" + b"x" * 9000 + END + b"\r\n", {414}),
+    (b"GET /get_config" + END + b"X: " + b"x" * 20000 + b"\r\n\r\n",
+     {400, 431}),
+    (b"GET /get_config HTTP/1.1\r\n\r\n", {400}),
+    (b"garbage\r\n\r\n", {400}),
+    (b"GET /get_config HTTP/9.9\r\n\r\n", {400, 505}),
+    (b"POST /startAgent" + END + b"Transfer-Encoding: x\r\n\r\n", {400, 501}))
+
+
+@each("make", OWN + (nginx_errors,))
 def test_not_quite_http(folder, make):
     """What is refused before there is a path is refused in JSON too."""
-    end = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     with Running(make(folder), "client sent ") as server:
-        for data, statuses in (
-                (b"GET /get_config?" + b"x" * 9000 + end + b"\r\n", {414}),
-                (b"GET /get_config" + end + b"X: " + b"x" * 20000 +
-                 b"\r\n\r\n", {400, 431}),
-                (b"GET /get_config HTTP/1.1\r\n\r\n", {400}),
-                (b"garbage\r\n\r\n", {400}),
-                (b"GET /get_config HTTP/9.9\r\n\r\n", {400, 505})):
+        for data, statuses in NOT_QUITE_HTTP:
             answer = server.http.raw(data)
             assert answer.status in statuses, data[:40]
             error(answer, answer.status)
+
+
+@each("make", [nginx_snippet, proxy_shared, fcgid_shared, htaccess_cgid])
+def test_not_quite_http_elsewhere(folder, make):
+    """In a site of somebody else's it is that site's page, and not called
+    JSON."""
+    with Running(make(folder), "client sent ") as server:
+        for data, _ in NOT_QUITE_HTTP:
+            answer = server.http.raw(data)
+            no_page_of_ours(answer, answer.status)
+
+
+@each("file, ours", [("agora-agent", False), ("000-agora-agent", True)])
+@each("make", [proxy, fcgid])
+def test_not_quite_http_beside_debians_site(folder, make, file, ours):
+    """Of two sites the first one answers it: the name of the file decides.
+    Requests with a Host reach ours under either name."""
+    with Running(make(folder, file=file, default_site=True), servers.DOWN,
+                 "AH01264: ") as server:
+        for data, _ in NOT_QUITE_HTTP:
+            answer = server.http.raw(data)
+            if ours:
+                error(answer, answer.status)
+            else:
+                no_page_of_ours(answer, answer.status)
+        answer = server.ask("GET", "/get_config",
+                            [("Host", "api.example.com")])
+        error(answer, 503 if make is proxy else 404)
+
+
+@each("make", [proxy, fcgid])
+def test_expectation(folder, make):
+    """417 has words of ours."""
+    with Running(make(folder)) as server:
+        error(server.ask("POST", "/startAgent", [("Expect", "wonders")],
+                         b"{}"), 417)
+
+
+@each("make", [proxy_shared, fcgid_shared, htaccess_cgid])
+def test_expectation_elsewhere(folder, make):
+    """Refused before Apache knows that it is for us: HTML, and called so."""
+    with Running(make(folder)) as server:
+        no_page_of_ours(server.ask(
+            "POST", "/startAgent", [("Expect", "wonders")], b"{}"), 417)
+
+
+@each("name", ["agora-agent-common.conf", "htaccess"])
+def test_what_is_called_json_is(name):
+    """Apache's errors are called JSON where we have a text, and only there."""
+    text = servers.shipped(f"apache/{name}")
+    texts = re.findall(r"^\t?ErrorDocument (\d+) ", text, re.M)
+    condition = re.search(r"Content-Type application/json \\\n(.*)", text)
+    assert re.findall(r"'(\d+)'", condition[1]) == texts
+    for status, body in re.findall(
+            r'^\t?ErrorDocument (\d+) "(.*)"$', text, re.M):
+        assert json.loads(body.replace('\\"', '"'))["code"] == int(status)
 
 
 # -- Limits -----------------------------------------------------------------
@@ -471,6 +603,29 @@ def test_listed_origins(folder, make, edits):
         assert answer.header("Access-Control-Allow-Origin") is None
 
 
+def test_nginx_longest_origin(folder):
+    """One of 46 characters fits without a change to nginx.conf."""
+    origin = "https://" + "w" * 26 + ".example.com"
+    assert len(origin) == 46
+    edits = [*NGINX_LISTED[:2],
+             ("nginx/agora-agent.conf", '# "https://www.example.com"',
+              f'"{origin}"')]
+    with Running(nginx(folder, replace=edits), servers.DOWN) as server:
+        answer = server.http.request("GET", "/get_config",
+                                     [("Origin", origin)])
+        error(answer, 502, origin)
+
+
+def test_port_in_use(folder):
+    """Whoever asks for a port that is taken is told so."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port} is in use"):
+            nginx(folder, port=port)
+
+
 # -- With the programs ------------------------------------------------------
 
 def program_answered(answer, status):
@@ -533,16 +688,30 @@ def test_htaccess_query(folder, rig, programs, make):
 def test_htaccess_private_files(folder, rig, programs, make):
     """Settings and copies of programs are neither handed out nor run."""
     names = (".env", ".env.local", "env.sample", "get_config.fcgi.bak",
-             "get_config.fcgi.new", "get_config.fcgi~", ".env~")
+             "get_config.fcgi.new", "get_config.fcgi~", ".env~",
+             ".start_agent.fcgi.swp", ".stop_agent.fcgi.a1B2c3",
+             "old-get_config.fcgi", "#get_config.fcgi#")
     more = started_by_apache(rig, programs)
     with Running(make(folder, **more), servers.FORBIDDEN) as server:
         for name in names:
             path = folder / "www" / name
             shutil.copy(folder / "www/get_config.fcgi", path)
             path.chmod(0o755)
-            answer = server.ask("GET", "/" + name)
+            answer = server.ask("GET", "/" + name.replace("#", "%23"))
             assert answer.status == 403, name
             assert b"ELF" not in answer.body
+
+
+@each("make", HTACCESS)
+def test_htaccess_other_files(folder, make):
+    """Files of the site with such endings are not ours to withhold."""
+    names = ("notes.bak", "page.sample", "page.old", "page~", "list.swp",
+             "get_config.html", "environment")
+    with Running(make(folder)) as server:
+        for name in names:
+            servers.write(folder / "www" / name, "theirs")
+            answer = server.ask("GET", "/" + name)
+            assert (answer.status, answer.body) == (200, b"theirs"), name
 
 
 def test_htaccess_without_programs_hands_nothing_out(folder, programs):

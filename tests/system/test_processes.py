@@ -15,7 +15,7 @@ import pytest
 
 import fcgi_client as fc
 from checks import UNCONFIGURED, refused, succeeded
-from programs import PATIENCE, WRAPPED, alive, can_connect, wait_until
+from processes import PATIENCE, WRAPPED, alive, can_connect, wait_until
 from test_protocol import GET, get, post_params, start_body
 from transports import parse_cgi
 

@@ -11,7 +11,7 @@ import pytest
 
 import fcgi_client as fc
 from checks import JSON, OWN_CHANNEL, refused, succeeded
-from programs import PATIENCE, WRAPPED, wait_until
+from processes import PATIENCE, WRAPPED, wait_until
 from transports import cgi_params, parse_cgi
 
 GET = cgi_params("GET", "/get_config", [], b"")

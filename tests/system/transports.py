@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 
 import fcgi_client
-from programs import PATIENCE
+from processes import PATIENCE
 
 ROUTES = {
     "/get_config": "get_config",
