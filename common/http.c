@@ -19,6 +19,12 @@
 #include "common/num.h"
 #include "common/secret.h"
 
+/* CURLOPT_QUICK_EXIT came with it; packages.sh asks for the same. */
+#define LIBCURL_MIN "7.87"
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "libcurl 7.87 or newer is needed"
+#endif
+
 #define IDLE_CONNECTION_S 20 /* kept for reuse; a peer may drop it sooner */
 #define IDLE_CONNECTIONS_MAX 16
 #define TIMER_FAR_MS 3600000     /* see timer_wanted() */
@@ -101,16 +107,53 @@ static const struct {
 	{ CURLOPT_USERAGENT, "agora-agent/" VERSION },
 };
 
+/* Reads what libcurl said to an option; it knows none that is newer than it. */
 static int
-set_long(CURL *easy, CURLoption option, long value)
+option_set(CURLoption option, CURLcode code, struct fail *fail)
 {
-	return curl_easy_setopt(easy, option, value) == CURLE_OK ? 0 : -1;
+	const struct curl_easyoption *known = curl_easy_option_by_id(option);
+	const char *name = known != NULL ? known->name : "option";
+
+	if (code == CURLE_OK)
+		return 0;
+	if (code == CURLE_OUT_OF_MEMORY)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	if (code == CURLE_UNKNOWN_OPTION)
+		return fail_set(fail, FAIL_INTERNAL,
+		    "libcurl %s lacks %s (%d); " LIBCURL_MIN
+		    " or newer is needed",
+		    curl_version_info(CURLVERSION_NOW)->version, name,
+		    (int)option);
+	return fail_set(fail, FAIL_INTERNAL, "libcurl does not take %s: %s",
+	    name, curl_easy_strerror(code));
 }
 
 static int
-set_pointer(CURL *easy, CURLoption option, const void *value)
+set_long(CURL *easy, CURLoption option, long value, struct fail *fail)
 {
-	return curl_easy_setopt(easy, option, value) == CURLE_OK ? 0 : -1;
+	return option_set(option, curl_easy_setopt(easy, option, value), fail);
+}
+
+static int
+set_pointer(CURL *easy, CURLoption option, const void *value, struct fail *fail)
+{
+	return option_set(option, curl_easy_setopt(easy, option, value), fail);
+}
+
+static int
+set_fixed(CURL *easy, struct fail *fail)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(fixed_options) / sizeof(fixed_options[0]); i++)
+		if (set_long(easy, fixed_options[i].option,
+			fixed_options[i].value, fail) == -1)
+			return -1;
+	for (i = 0; i < sizeof(fixed_texts) / sizeof(fixed_texts[0]); i++)
+		if (set_pointer(easy, fixed_texts[i].option,
+			fixed_texts[i].value, fail) == -1)
+			return -1;
+	return 0;
 }
 
 static void
@@ -283,20 +326,22 @@ read_request_id(const struct transfer *transfer, struct http_result *result)
 	}
 }
 
+/* What the answer does not say, or says wrong, stays as ${result} has it. */
 static void
 read_answer(struct transfer *transfer, struct http_result *result)
 {
 	const char *retry_after = find_header(transfer, "Retry-After");
 	const char *date = find_header(transfer, "Date");
+	int64_t seconds;
 	long status = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	result->status = (int)status;
 	result->body = buf_str(&transfer->answer);
 	result->body_len = transfer->answer.len;
-	if (retry_after == NULL ||
-	    num_parse(retry_after, 0, INT64_MAX, &result->retry_after) == -1)
-		result->retry_after = -1;
+	if (retry_after != NULL &&
+	    num_parse(retry_after, 0, INT64_MAX, &seconds) == 0)
+		result->retry_after = seconds;
 	if (date != NULL)
 		result->date = (int64_t)curl_getdate(date, NULL);
 	read_request_id(transfer, result);
@@ -534,6 +579,23 @@ tame_environment(void)
 		unsetenv(unwanted_env[i]);
 }
 
+/*
+ * Tries what every request will ask for, so that a libcurl that is too old is
+ * found when the program starts and not by its first user.
+ */
+static int
+try_fixed(struct fail *fail)
+{
+	CURL *easy = curl_easy_init();
+	int rc;
+
+	if (easy == NULL)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	rc = set_fixed(easy, fail);
+	curl_easy_cleanup(easy);
+	return rc;
+}
+
 struct http *
 http_new(struct loop *loop, struct fail *fail)
 {
@@ -549,7 +611,8 @@ http_new(struct loop *loop, struct fail *fail)
 	http->timer.expired = timer_expired;
 	http->ca_bundle = curl_version_info(CURLVERSION_NOW)->cainfo != NULL;
 	http->multi = curl_multi_init();
-	if (http->multi == NULL || multi_setup(http) == -1 ||
+	if (try_fixed(fail) == -1 || http->multi == NULL ||
+	    multi_setup(http) == -1 ||
 	    loop_timer_set(loop, &http->timer, TIMER_FAR_MS) == -1) {
 		http_free(http);
 		fail_set(fail, FAIL_INTERNAL, "The HTTPS client cannot start");
@@ -583,11 +646,16 @@ http_free(struct http *http)
 
 /* Adds "${name}: ${value}", or "${name}:", which removes libcurl's own. */
 static int
-add_header(struct transfer *transfer, const char *name, const char *value)
+add_header(struct transfer *transfer, const char *name, const char *value,
+    struct fail *fail)
 {
 	struct buf line = BUF(HTTP_HEADER_MAX);
 	struct curl_slist *list = NULL;
 
+	if (value != NULL &&
+	    strlen(value) > HTTP_HEADER_MAX - strlen(name) - strlen(": "))
+		return fail_set(fail, FAIL_INTERNAL,
+		    "a header of the request is too long");
 	buf_text(&line, name);
 	buf_text(&line, value == NULL ? ":" : ": ");
 	buf_text(&line, value == NULL ? "" : value);
@@ -595,48 +663,57 @@ add_header(struct transfer *transfer, const char *name, const char *value)
 		list = curl_slist_append(transfer->headers, buf_str(&line));
 	buf_free(&line);
 	if (list == NULL)
-		return -1;
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	transfer->headers = list;
 	return 0;
 }
 
 static int
-set_headers(struct transfer *transfer, const struct http_request *request)
+set_headers(struct transfer *transfer, const struct http_request *request,
+    struct fail *fail)
 {
-	if (add_header(transfer, "Expect", NULL) == -1 ||
-	    add_header(transfer, "Content-Type", request->content_type) == -1)
+	if (add_header(transfer, "Expect", NULL, fail) == -1 ||
+	    add_header(transfer, "Content-Type", request->content_type, fail) ==
+		-1)
 		return -1;
 	if (request->authorization != NULL &&
-	    add_header(transfer, "Authorization", request->authorization) == -1)
+	    add_header(transfer, "Authorization", request->authorization,
+		fail) == -1)
 		return -1;
 	return set_pointer(transfer->easy, CURLOPT_HTTPHEADER,
-	    transfer->headers);
+	    transfer->headers, fail);
 }
 
 /* libcurl keeps a pointer to our copy, which transfer_free() wipes. */
 static int
-set_body(struct transfer *transfer, const struct http_request *request)
+set_body(struct transfer *transfer, const struct http_request *request,
+    struct fail *fail)
 {
 	size_t len = request->body == NULL ? 0 : request->body_len;
 
 	if (strcmp(request->method, "GET") == 0)
-		return set_long(transfer->easy, CURLOPT_HTTPGET, 1);
+		return set_long(transfer->easy, CURLOPT_HTTPGET, 1, fail);
 	if (strcmp(request->method, "POST") != 0)
-		return -1;
+		return fail_set(fail, FAIL_INTERNAL,
+		    "the method is neither GET nor POST");
 	transfer->body = calloc(1, len + 1);
 	if (transfer->body == NULL)
-		return -1;
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	if (len > 0)
 		memcpy(transfer->body, request->body, len);
 	transfer->body_len = len;
-	if (curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-		(curl_off_t)len) != CURLE_OK)
+	if (option_set(CURLOPT_POSTFIELDSIZE_LARGE,
+		curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+		    (curl_off_t)len),
+		fail) == -1)
 		return -1;
-	return set_pointer(transfer->easy, CURLOPT_POSTFIELDS, transfer->body);
+	return set_pointer(transfer->easy, CURLOPT_POSTFIELDS, transfer->body,
+	    fail);
 }
 
+/* None of these copies anything: they cannot run out of memory. */
 static int
-set_callbacks(struct transfer *transfer)
+set_callbacks(struct transfer *transfer, struct fail *fail)
 {
 	CURL *easy = transfer->easy;
 
@@ -648,23 +725,8 @@ set_callbacks(struct transfer *transfer)
 	    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error) ||
 	    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer))
-		return -1;
-	return 0;
-}
-
-static int
-set_fixed(CURL *easy)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(fixed_options) / sizeof(fixed_options[0]); i++)
-		if (set_long(easy, fixed_options[i].option,
-			fixed_options[i].value) == -1)
-			return -1;
-	for (i = 0; i < sizeof(fixed_texts) / sizeof(fixed_texts[0]); i++)
-		if (set_pointer(easy, fixed_texts[i].option,
-			fixed_texts[i].value) == -1)
-			return -1;
+		return fail_set(fail, FAIL_INTERNAL,
+		    "libcurl does not take a callback");
 	return 0;
 }
 
@@ -673,14 +735,16 @@ set_fixed(CURL *easy)
  * there is a file of them and no folder.
  */
 static int
-set_authorities(struct transfer *transfer, const char *ca_file)
+set_authorities(struct transfer *transfer, const char *ca_file,
+    struct fail *fail)
 {
 	bool own = ca_file != NULL && ca_file[0] != '\0';
 
-	if (own && set_pointer(transfer->easy, CURLOPT_CAINFO, ca_file) == -1)
+	if (own &&
+	    set_pointer(transfer->easy, CURLOPT_CAINFO, ca_file, fail) == -1)
 		return -1;
 	if (own || transfer->http->ca_bundle)
-		return set_pointer(transfer->easy, CURLOPT_CAPATH, NULL);
+		return set_pointer(transfer->easy, CURLOPT_CAPATH, NULL, fail);
 	return 0;
 }
 
@@ -689,39 +753,46 @@ set_authorities(struct transfer *transfer, const char *ca_file)
  * wait for one that will carry several requests at once.
  */
 static int
-set_connection(struct transfer *transfer, const struct http_request *request)
+set_connection(struct transfer *transfer, const struct http_request *request,
+    struct fail *fail)
 {
 	CURL *easy = transfer->easy;
 	/* To libcurl 0 is no limit at all. */
 	int64_t total = request->timeout_ms > 0 ? request->timeout_ms : 1;
 	long connect = total < HTTP_CONNECT_MS ? (long)total : HTTP_CONNECT_MS;
 
-	if (set_long(easy, CURLOPT_TIMEOUT_MS, (long)total) == -1 ||
-	    set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, connect) == -1 ||
-	    set_long(easy, CURLOPT_FRESH_CONNECT, request->fresh) == -1 ||
-	    set_long(easy, CURLOPT_FORBID_REUSE, request->fresh) == -1 ||
-	    set_long(easy, CURLOPT_PIPEWAIT, !request->fresh) == -1)
+	if (set_long(easy, CURLOPT_TIMEOUT_MS, (long)total, fail) == -1 ||
+	    set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, connect, fail) == -1 ||
+	    set_long(easy, CURLOPT_FRESH_CONNECT, request->fresh, fail) == -1 ||
+	    set_long(easy, CURLOPT_FORBID_REUSE, request->fresh, fail) == -1 ||
+	    set_long(easy, CURLOPT_PIPEWAIT, !request->fresh, fail) == -1)
 		return -1;
 	return 0;
 }
 
 static struct transfer *
-transfer_new(struct http *http, const struct http_request *request)
+transfer_new(struct http *http, const struct http_request *request,
+    struct fail *fail)
 {
 	struct transfer *transfer = calloc(1, sizeof(*transfer));
+	CURL *easy = curl_easy_init();
 
-	if (transfer == NULL)
+	if (transfer == NULL || easy == NULL) {
+		curl_easy_cleanup(easy);
+		free(transfer);
+		fail_set(fail, FAIL_INTERNAL, "out of memory");
 		return NULL;
+	}
 	transfer->http = http;
 	transfer->answer.max = HTTP_BODY_MAX;
-	transfer->easy = curl_easy_init();
-	if (transfer->easy == NULL || set_fixed(transfer->easy) == -1 ||
-	    set_callbacks(transfer) == -1 ||
-	    set_pointer(transfer->easy, CURLOPT_URL, request->url) == -1 ||
-	    set_headers(transfer, request) == -1 ||
-	    set_body(transfer, request) == -1 ||
-	    set_authorities(transfer, request->ca_file) == -1 ||
-	    set_connection(transfer, request) == -1) {
+	transfer->easy = easy;
+	if (set_fixed(easy, fail) == -1 ||
+	    set_callbacks(transfer, fail) == -1 ||
+	    set_pointer(easy, CURLOPT_URL, request->url, fail) == -1 ||
+	    set_headers(transfer, request, fail) == -1 ||
+	    set_body(transfer, request, fail) == -1 ||
+	    set_authorities(transfer, request->ca_file, fail) == -1 ||
+	    set_connection(transfer, request, fail) == -1) {
 		transfer_free(transfer);
 		return NULL;
 	}
@@ -733,16 +804,20 @@ http_start(struct http *http, const struct http_request *request,
     void (*done)(void *arg, const struct http_result *result), void *arg,
     struct fail *fail)
 {
-	struct transfer *transfer = transfer_new(http, request);
+	struct transfer *transfer = transfer_new(http, request, fail);
+	CURLMcode code;
 
 	if (transfer == NULL)
-		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+		return -1;
 	transfer->done = done;
 	transfer->arg = arg;
-	if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK) {
+	code = curl_multi_add_handle(http->multi, transfer->easy);
+	if (code != CURLM_OK) {
 		curl_multi_remove_handle(http->multi, transfer->easy);
 		transfer_free(transfer);
-		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+		return fail_set(fail, FAIL_INTERNAL, "%s",
+		    code == CURLM_OUT_OF_MEMORY ? "out of memory" :
+						  curl_multi_strerror(code));
 	}
 	transfer_link(http, transfer);
 	return 0;

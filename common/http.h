@@ -41,8 +41,8 @@ struct http_request {
 	size_t body_len;
 	const char *ca_file; /* PEM to trust, NULL or "": the system's */
 	int64_t timeout_ms;  /* for the whole exchange */
-	bool fresh;          /* on a connection of its own: libcurl then
-	                            * never sends the request twice */
+	/* On a connection of its own: libcurl then never sends it twice. */
+	bool fresh;
 };
 
 struct http_result {
@@ -52,16 +52,17 @@ struct http_result {
 	size_t body_len;
 	int64_t retry_after; /* seconds, or -1: absent or not a number */
 	int64_t date;        /* Date, seconds since 1970, or -1 */
-	char request_id[65]; /* Agora-Request-Id or X-Request-Id,
-	                            * [A-Za-z0-9._-] only, or "" */
-	char error[160];     /* libcurl's words for the log, without URL
-	                            * query or header */
+	/* Agora-Request-Id or X-Request-Id, [A-Za-z0-9._-] only, or "". */
+	char request_id[65];
+	/* libcurl's words for the log, without URL, query or header. */
+	char error[160];
 };
 
 /*
  * The client of this process. Sets RES_OPTIONS for short DNS limits before
  * libcurl starts, so call it before any thread exists.
- * Returns NULL with ${fail} set to FAIL_INTERNAL.
+ * Returns NULL with ${fail} set to FAIL_INTERNAL; also when this libcurl
+ * lacks something that is nailed down, which is tried here once.
  */
 struct http *http_new(struct loop *loop, struct fail *fail);
 
@@ -75,7 +76,9 @@ void http_free(struct http *http);
  * Starts ${request}; everything it points to is copied. ${done} is called
  * exactly once, from the loop, never before http_start() returned; ${result}
  * is valid during that call.
- * Returns 0, or -1 with ${fail} set (out of memory) and ${done} never called.
+ * Returns 0, or -1 with ${fail} set to FAIL_INTERNAL and ${done} never called:
+ * memory ran out, the method is another one, or a header is longer than
+ * HTTP_HEADER_MAX.
  */
 int http_start(struct http *http, const struct http_request *request,
     void (*done)(void *arg, const struct http_result *result), void *arg,

@@ -2,6 +2,9 @@
  * The HTTPS client against tls_peer.py, a peer that misbehaves on command.
  * Loopback only.
  */
+#define _GNU_SOURCE /* RTLD_NEXT */
+
+#include <dlfcn.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +18,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <curl/curl.h>
 
 #include "common/fail.h"
 #include "common/http.h"
@@ -785,6 +789,99 @@ test_method_must_be_known(void **state)
 	req.method = "DELETE";
 	assert_int_equal(http_start(env.http, &req, never, NULL, &fail), -1);
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
+	assert_string_equal(fail.text, "the method is neither GET nor POST");
+}
+
+static void
+test_header_must_fit(void **state)
+{
+	static char value[HTTP_HEADER_MAX + 1];
+	char url[128];
+	struct http_request req = request(peer.good, "/ok", url);
+	struct fail fail = { 0 };
+
+	(void)state;
+	memset(value, 'x', sizeof(value) - 1);
+	req.authorization = value;
+	assert_int_equal(http_start(env.http, &req, never, NULL, &fail), -1);
+	assert_int_equal(fail.kind, FAIL_INTERNAL);
+	assert_string_equal(fail.text, "a header of the request is too long");
+}
+
+/* The option that libcurl refuses on command, and with which code. */
+static struct {
+	CURLoption option;
+	CURLcode code;
+} refused;
+
+#undef curl_easy_setopt
+
+/* http.c calls this one, which hands on to libcurl. */
+CURLcode
+curl_easy_setopt(CURL *easy, CURLoption option, ...)
+{
+	static CURLcode (*real)(CURL * easy, CURLoption option, ...);
+	va_list args;
+	CURLcode code;
+
+	if (real == NULL) {
+		void *symbol = dlsym(RTLD_NEXT, "curl_easy_setopt");
+
+		memcpy(&real, &symbol, sizeof(real));
+	}
+	if (refused.code != CURLE_OK && option == refused.option)
+		return refused.code;
+	va_start(args, option);
+	if (option < CURLOPTTYPE_OBJECTPOINT)
+		code = real(easy, option, va_arg(args, long));
+	else if (option >= CURLOPTTYPE_OFF_T && option < CURLOPTTYPE_BLOB)
+		code = real(easy, option, va_arg(args, curl_off_t));
+	else
+		code = real(easy, option, va_arg(args, void *));
+	va_end(args);
+	return code;
+}
+
+/* Built against one libcurl, started with an older one. */
+static void
+test_old_libcurl_is_named_at_the_start(void **state)
+{
+	struct fail fail = { 0 };
+
+	(void)state;
+	refused.option = CURLOPT_QUICK_EXIT;
+	refused.code = CURLE_UNKNOWN_OPTION;
+	assert_null(http_new(env.loop, &fail));
+	refused.code = CURLE_OK;
+	assert_int_equal(fail.kind, FAIL_INTERNAL);
+	assert_non_null(strstr(fail.text,
+	    " lacks QUICK_EXIT (322); "
+	    "7.87 or newer is needed"));
+}
+
+static void
+expect_refused(CURLoption option, CURLcode code, const char *why)
+{
+	char url[128];
+	struct http_request req = request(peer.good, "/ok", url);
+	struct fail fail = { 0 };
+
+	refused.option = option;
+	refused.code = code;
+	assert_int_equal(http_start(env.http, &req, never, NULL, &fail), -1);
+	refused.code = CURLE_OK;
+	assert_int_equal(fail.kind, FAIL_INTERNAL);
+	assert_string_equal(fail.text, why);
+}
+
+static void
+test_refused_options_are_told(void **state)
+{
+	(void)state;
+	expect_refused(CURLOPT_URL, CURLE_OUT_OF_MEMORY, "out of memory");
+	expect_refused(CURLOPT_TIMEOUT_MS, CURLE_BAD_FUNCTION_ARGUMENT,
+	    "libcurl does not take TIMEOUT_MS: "
+	    "A libcurl function was given a bad argument");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -827,6 +924,9 @@ main(void)
 		TEST(test_done_starts_another),
 		TEST(test_free_ends_transfers),
 		TEST(test_method_must_be_known),
+		TEST(test_header_must_fit),
+		TEST(test_old_libcurl_is_named_at_the_start),
+		TEST(test_refused_options_are_told),
 	};
 
 	return cmocka_run_group_tests_name("http", tests, start_peer,
