@@ -73,15 +73,15 @@ host_of(const struct call *call, const char **host)
  */
 static void
 log_failure(const struct call *call, enum agora_class class,
-    const struct http_result *result)
+    const struct http_result *result, const struct agora_said *said)
 {
 	bool gone = call->kind == AGORA_LEAVE && result->status == 404 &&
-	    agora_is_from_service(result);
+	    said->from_service;
 	void (*log)(const char *format, ...)
 	    __attribute__((format(printf, 1, 2))) =
 		class == AGORA_FINAL && !gone ? log_error : log_warn;
 	const char *name = limits[call->kind].name;
-	char reason[FAIL_REASON_SIZE];
+	const char *reason = said->reason;
 	const char *host;
 	int len = host_of(call, &host);
 
@@ -93,7 +93,6 @@ log_failure(const struct call *call, enum agora_class class,
 		    result->error);
 		return;
 	}
-	agora_read_reason(result, reason);
 	log("agora: %s: %.*s: HTTP %d%s%s%s%s", name, len, host, result->status,
 	    reason[0] == '\0' ? "" : " ", reason,
 	    result->request_id[0] == '\0' ? "" : ", request id ",
@@ -144,22 +143,25 @@ attempt_done(void *arg, const struct http_result *result)
 {
 	struct call *call = arg;
 	struct agora_answer answer = { 0 };
+	struct agora_said said;
 	struct agora_asked asked = { .call = call->kind,
 		.agent_id = call->agent_id };
 
-	answer.class = agora_classify(call->kind, result);
+	agora_read(result, &said);
+	answer.class = agora_classify(call->kind, result, &said);
 	if (answer.class == AGORA_DONE) {
 		if (call->kind == AGORA_JOIN)
-			agora_read_agent_id(result, answer.agent_id);
+			memcpy(answer.agent_id, said.agent_id,
+			    sizeof(answer.agent_id));
 		call_end(call, &answer);
 		return;
 	}
-	log_failure(call, answer.class, result);
+	log_failure(call, answer.class, result, &said);
 	if (answer.class == AGORA_NOT_PROCESSED && may_try_again(call) &&
 	    attempt(call, &answer.fail) == 0)
 		return;
 	asked.now = call->now + (sys_monotonic_ms() - call->began_ms) / 1000;
-	agora_explain(&asked, answer.class, result, &answer.fail);
+	agora_explain(&asked, answer.class, result, &said, &answer.fail);
 	call_end(call, &answer);
 }
 

@@ -26,87 +26,63 @@ agora_id_check(const char *id, struct fail *fail)
 	return 0;
 }
 
-/* The answer's JSON, or NULL: gateways answer HTML, or nothing. */
-static struct json *
-answer_json(const struct http_result *result)
+static void
+read_agent_id(const struct json *json, char id[static AGORA_ID_SIZE])
 {
-	return json_parse(result->body, result->body_len, NULL);
-}
-
-bool
-agora_read_agent_id(const struct http_result *result,
-    char id[static AGORA_ID_SIZE])
-{
-	struct json *json = answer_json(result);
 	const char *text = json_text(json, "agent_id");
-	bool legal = text != NULL && agora_id_check(text, NULL) == 0;
 
-	if (legal)
+	if (text != NULL && agora_id_check(text, NULL) == 0)
 		memcpy(id, text, strlen(text) + 1);
-	json_free(json);
-	return legal;
 }
 
-void
-agora_read_reason(const struct http_result *result,
-    char reason[static FAIL_REASON_SIZE])
+static void
+read_reason(const struct json *json, char reason[static FAIL_REASON_SIZE])
 {
-	struct json *json = answer_json(result);
 	const char *text = json_text(json, "reason");
 	size_t len = 0;
 
-	reason[0] = '\0';
 	while (text != NULL && ascii_is_alpha(text[len]))
 		len++;
 	if (len > 0 && text[len] == '\0' && len < FAIL_REASON_SIZE)
 		memcpy(reason, text, len + 1);
-	json_free(json);
 }
 
-bool
-agora_is_from_service(const struct http_result *result)
+void
+agora_read(const struct http_result *result, struct agora_said *said)
 {
-	struct json *json = answer_json(result);
-	bool yes = json_text(json, "reason") != NULL ||
-	    json_text(json, "detail") != NULL;
+	static const char quitting[] =
+	    "already in the process of shutting down";
+	struct json *json;
+	const char *detail;
 
+	*said = (struct agora_said){ 0 };
+	if (result->outcome != HTTP_ANSWERED)
+		return;
+	/* NULL, and so nothing, when a gateway answers HTML or no body. */
+	json = json_parse(result->body, result->body_len, NULL);
+	detail = json_text(json, "detail");
+	read_agent_id(json, said->agent_id);
+	read_reason(json, said->reason);
+	said->from_service =
+	    detail != NULL || json_text(json, "reason") != NULL;
+	said->shutting_down =
+	    detail != NULL && strstr(detail, quitting) != NULL;
 	json_free(json);
-	return yes;
-}
-
-/* The second of two stops in a row is answered with 400 and this text. */
-static bool
-is_shutting_down(const struct http_result *result)
-{
-	struct json *json = answer_json(result);
-	const char *detail = json_text(json, "detail");
-	bool yes = detail != NULL &&
-	    strstr(detail, "already in the process of shutting down") != NULL;
-
-	json_free(json);
-	return yes;
 }
 
 static enum agora_class
-classify_ok(enum agora_call call, const struct http_result *result)
-{
-	char id[AGORA_ID_SIZE];
-
-	if (call != AGORA_JOIN || agora_read_agent_id(result, id))
-		return AGORA_DONE;
-	return AGORA_UNKNOWN; /* an agent may run whose id is not known */
-}
-
-static enum agora_class
-classify_status(enum agora_call call, const struct http_result *result)
+classify_status(enum agora_call call, const struct http_result *result,
+    const struct agora_said *said)
 {
 	switch (result->status) {
 	case 200:
-		return classify_ok(call, result);
+		/* Without an id an agent may run that nobody can stop. */
+		return call == AGORA_JOIN && said->agent_id[0] == '\0' ?
+		    AGORA_UNKNOWN :
+		    AGORA_DONE;
 	case 400:
-		return call == AGORA_LEAVE && is_shutting_down(result) ?
-		    AGORA_DONE :
-		    AGORA_FINAL;
+		return call == AGORA_LEAVE && said->shutting_down ? AGORA_DONE :
+								    AGORA_FINAL;
 	case 401:
 	case 403:
 	case 404:
@@ -126,11 +102,12 @@ classify_status(enum agora_call call, const struct http_result *result)
 }
 
 enum agora_class
-agora_classify(enum agora_call call, const struct http_result *result)
+agora_classify(enum agora_call call, const struct http_result *result,
+    const struct agora_said *said)
 {
 	switch (result->outcome) {
 	case HTTP_ANSWERED:
-		return classify_status(call, result);
+		return classify_status(call, result, said);
 	case HTTP_NOT_SENT:
 	case HTTP_NO_MEMORY:
 		return AGORA_NOT_PROCESSED;
@@ -243,12 +220,12 @@ explain_status(const struct agora_asked *asked,
 
 static void
 explain_404(const struct agora_asked *asked, const struct http_result *result,
-    struct fail *fail)
+    const struct agora_said *said, struct fail *fail)
 {
 	char did[32];
 
 	snprintf(did, sizeof(did), "refused the %s", noun_of(asked->call));
-	if (!agora_is_from_service(result))
+	if (!said->from_service)
 		fail_set(fail, FAIL_UPSTREAM,
 		    "Agora has no such route "
 		    "(HTTP 404); AGORA_API_PATH is wrong for this project");
@@ -262,15 +239,16 @@ explain_404(const struct agora_asked *asked, const struct http_result *result,
 
 static void
 explain_answer(const struct agora_asked *asked, enum agora_class class,
-    const struct http_result *result, struct fail *fail)
+    const struct http_result *result, const struct agora_said *said,
+    struct fail *fail)
 {
 	const char *noun = noun_of(asked->call);
 	char did[48];
 
 	fail->upstream_status = result->status;
-	agora_read_reason(result, fail->upstream_reason);
+	memcpy(fail->upstream_reason, said->reason, sizeof(said->reason));
 	if (result->status == 404) {
-		explain_404(asked, result, fail);
+		explain_404(asked, result, said, fail);
 		return;
 	}
 	if (result->status == 200)
@@ -286,13 +264,14 @@ explain_answer(const struct agora_asked *asked, enum agora_class class,
 
 void
 agora_explain(const struct agora_asked *asked, enum agora_class class,
-    const struct http_result *result, struct fail *fail)
+    const struct http_result *result, const struct agora_said *said,
+    struct fail *fail)
 {
 	const char *noun = noun_of(asked->call);
 
 	switch (result->outcome) {
 	case HTTP_ANSWERED:
-		explain_answer(asked, class, result, fail);
+		explain_answer(asked, class, result, said, fail);
 		break;
 	case HTTP_NOT_SENT:
 		fail_set(fail, FAIL_UPSTREAM,

@@ -32,14 +32,37 @@ enum agora_class {
 
 enum agora_call { AGORA_JOIN, AGORA_LEAVE, AGORA_LIST };
 
+/* What of an answer's body is used. All is empty when there is no answer. */
+struct agora_said {
+	char agent_id[AGORA_ID_SIZE]; /* of a join, if legal, else "" */
+
+	/*
+	 * The service's own word for what is wrong, "ServiceNotEnabled".
+	 * Clients see it, so what is not just letters becomes "".
+	 */
+	char reason[FAIL_REASON_SIZE];
+
+	/*
+	 * True when the service itself wrote the answer. A gateway that knows
+	 * no route says 404 too, but never with the service's members.
+	 */
+	bool from_service;
+
+	/* True for the words that the second of two stops is answered with. */
+	bool shutting_down;
+};
+
+/* Reads the body of ${result}, once, for the functions below. */
+void agora_read(const struct http_result *result, struct agora_said *said);
+
 /*
- * Sorts the outcome of a call. Pure. A join with HTTP 200 is AGORA_DONE only
- * with a legal agent_id in the answer; a leave also with 404 (said by the
- * service, not by a gateway) is AGORA_FINAL and with 400 "already in the
- * process of shutting down" AGORA_DONE.
+ * Sorts the outcome of a call, without side effects. The HTTP status decides,
+ * but for two: a join with 200 is AGORA_DONE only when the answer has a legal
+ * agent id, and a leave with 400 is AGORA_DONE when the agent is shutting down
+ * already.
  */
 enum agora_class agora_classify(enum agora_call call,
-    const struct http_result *result);
+    const struct http_result *result, const struct agora_said *said);
 
 /* What was asked for, as far as an explanation needs it. */
 struct agora_asked {
@@ -55,26 +78,7 @@ struct agora_asked {
  * named when it explains a refusal.
  */
 void agora_explain(const struct agora_asked *asked, enum agora_class class,
-    const struct http_result *result, struct fail *fail);
-
-/*
- * Copies the agent id of a join's answer to ${id}. Answers whether there is a
- * legal one; ${id} is untouched if not.
- */
-bool agora_read_agent_id(const struct http_result *result,
-    char id[static AGORA_ID_SIZE]);
-
-/*
- * Copies the service's own word for what is wrong, "ServiceNotEnabled", to
- * ${reason}. Clients see it, so what is not just letters becomes "".
- */
-void agora_read_reason(const struct http_result *result,
-    char reason[static FAIL_REASON_SIZE]);
-
-/*
- * Answers whether the service itself wrote the answer. A gateway that knows
- * no route says 404 too, but never with the service's members.
- */
-bool agora_is_from_service(const struct http_result *result);
+    const struct http_result *result, const struct agora_said *said,
+    struct fail *fail);
 
 #endif

@@ -212,11 +212,14 @@ static void
 expect_class(enum agora_call call, struct http_result result,
     enum agora_class class)
 {
-	if (agora_classify(call, &result) != class)
+	struct agora_said said;
+
+	agora_read(&result, &said);
+	if (agora_classify(call, &result, &said) != class)
 		fail_msg("call %u, outcome %u, HTTP %d %s: class %u, not %u",
 		    call, result.outcome, result.status,
 		    result.body == NULL ? "" : result.body,
-		    agora_classify(call, &result), class);
+		    agora_classify(call, &result, &said), class);
 }
 
 static void
