@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,8 @@ struct call {
 	struct region region;
 	size_t attempts;  /* so far; also the index of the next host */
 	int64_t began_ms; /* monotonic: a stepped clock changes no budget */
-	int64_t now;      /* seconds since 1970 when it began */
+	int64_t attempt_began_ms;
+	int64_t now; /* seconds since 1970 when it began */
 
 	char path[PATH_SIZE]; /* below the base URL */
 	char authorization[TOKEN_SIZE + 16];
@@ -100,6 +102,35 @@ log_failure(const struct call *call, enum agora_class class,
 }
 
 static void
+log_attempt(const struct call *call, int64_t timeout_ms)
+{
+	const char *host;
+	int len = host_of(call, &host);
+
+	log_debug("agora: %s: attempt %zu to %.*s, %" PRId64 " ms",
+	    limits[call->kind].name, call->attempts, len, host, timeout_ms);
+}
+
+static void
+log_end(const struct call *call, enum agora_class class,
+    const struct http_result *result, const struct agora_said *said)
+{
+	static const char *const words[] = {
+		[AGORA_DONE] = "done",
+		[AGORA_NOT_PROCESSED] = "not processed",
+		[AGORA_LATER] = "later",
+		[AGORA_UNKNOWN] = "unknown",
+		[AGORA_FINAL] = "final",
+	};
+
+	if (class != AGORA_DONE)
+		log_failure(call, class, result, said);
+	log_debug("agora: %s: attempt %zu: %s after %" PRId64 " ms",
+	    limits[call->kind].name, call->attempts, words[class],
+	    sys_monotonic_ms() - call->attempt_began_ms);
+}
+
+static void
 call_free(struct call *call)
 {
 	if (call == NULL)
@@ -149,6 +180,7 @@ attempt_done(void *arg, const struct http_result *result)
 
 	agora_read(result, &said);
 	answer.class = agora_classify(call->kind, result, &said);
+	log_end(call, answer.class, result, &said);
 	if (answer.class == AGORA_DONE) {
 		if (call->kind == AGORA_JOIN)
 			memcpy(answer.agent_id, said.agent_id,
@@ -156,7 +188,6 @@ attempt_done(void *arg, const struct http_result *result)
 		call_end(call, &answer);
 		return;
 	}
-	log_failure(call, answer.class, result, &said);
 	if (answer.class == AGORA_NOT_PROCESSED && may_try_again(call) &&
 	    attempt(call, &answer.fail) == 0)
 		return;
@@ -188,6 +219,8 @@ attempt(struct call *call, struct fail *fail)
 		request.body_len = call->body.len;
 	}
 	call->attempts++;
+	call->attempt_began_ms = sys_monotonic_ms();
+	log_attempt(call, request.timeout_ms);
 	return http_start(call->http, &request, attempt_done, call, fail);
 }
 

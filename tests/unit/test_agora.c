@@ -26,7 +26,7 @@
 #define APP_ID "970CA35de60c44645bbae8a215061b33"
 #define CERTIFICATE "5CFd2fd1755d40ecb72977518be15d3b"
 #define NOW 1770199765
-#define LINES_MAX 16
+#define LINES_MAX 32
 
 /* What http_start() was asked for, and to whom the answer goes. */
 static struct wire {
@@ -832,38 +832,79 @@ provoke_log_lines(void)
 	reply(10, answered(200, JOINED));
 }
 
+/* Expects provoke_log_lines() to log ${expected}, up to a NULL. */
 static void
-test_log_lines(void **state)
+expect_log(enum log_level level, const char *const *expected)
 {
-	static const char *const expected[] = {
-		"<4>agora-agent: agora: join: api-us-west-1.agora.io: "
-		"not sent: libcurl's words\n",
-		"<3>agora-agent: agora: join: api-us-east-1.agora.io: "
-		"HTTP 403 InvalidPermission, request id req-1\n",
-		"<4>agora-agent: agora: leave: api-us-west-1.agora.io: "
-		"no answer: libcurl's words\n",
-		"<3>agora-agent: agora: leave: api-us-west-1.agora.io: "
-		"not trusted: libcurl's words\n",
-		"<4>agora-agent: agora: leave: api-us-west-1.agora.io: "
-		"HTTP 404 TaskNotFound\n",
-	};
-	const size_t count = sizeof(expected) / sizeof(expected[0]);
 	char lines[LINES_MAX][1200];
 	FILE *file = tmpfile();
 	int kept = dup(STDERR_FILENO);
-	size_t i;
+	size_t i, count;
 
-	(void)state;
 	assert_non_null(file);
-	log_set_level(LOG_LEVEL_DEBUG);
+	log_set_level(level);
 	dup2(fileno(file), STDERR_FILENO);
 	provoke_log_lines();
 	dup2(kept, STDERR_FILENO);
 	close(kept);
-	assert_int_equal(lines_of(file, lines), count);
-	for (i = 0; i < count; i++)
-		assert_string_equal(lines[i], expected[i]);
+	count = lines_of(file, lines);
 	fclose(file);
+	for (i = 0; expected[i] != NULL; i++) {
+		assert_true(i < count);
+		assert_string_equal(lines[i], expected[i]);
+	}
+	assert_int_equal(i, count);
+}
+
+#define NOT_SENT                                                               \
+	"<4>agora-agent: agora: join: api-us-west-1.agora.io: "                \
+	"not sent: libcurl's words\n"
+#define REFUSED                                                                \
+	"<3>agora-agent: agora: join: api-us-east-1.agora.io: "                \
+	"HTTP 403 InvalidPermission, request id req-1\n"
+#define NO_ANSWER                                                              \
+	"<4>agora-agent: agora: leave: api-us-west-1.agora.io: "               \
+	"no answer: libcurl's words\n"
+#define NOT_TRUSTED                                                            \
+	"<3>agora-agent: agora: leave: api-us-west-1.agora.io: "               \
+	"not trusted: libcurl's words\n"
+#define GONE                                                                   \
+	"<4>agora-agent: agora: leave: api-us-west-1.agora.io: "               \
+	"HTTP 404 TaskNotFound\n"
+
+static void
+test_log_lines(void **state)
+{
+	static const char *const expected[] = { NOT_SENT, REFUSED, NO_ANSWER,
+		NOT_TRUSTED, GONE, NULL };
+
+	(void)state;
+	expect_log(LOG_LEVEL_INFO, expected);
+}
+
+#define DEBUG(text) "<7>agora-agent: agora: " text "\n"
+
+/* Which host each attempt goes to, what it came to and how long it took. */
+static void
+test_debug_lines(void **state)
+{
+	static const char *const expected[] = {
+		DEBUG("join: attempt 1 to api-us-west-1.agora.io, 8000 ms"),
+		NOT_SENT, DEBUG("join: attempt 1: not processed after 10 ms"),
+		DEBUG("join: attempt 2 to api-us-east-1.agora.io, 8000 ms"),
+		REFUSED, DEBUG("join: attempt 2: final after 10 ms"),
+		DEBUG("leave: attempt 1 to api-us-west-1.agora.io, 4000 ms"),
+		NO_ANSWER, DEBUG("leave: attempt 1: unknown after 10 ms"),
+		DEBUG("leave: attempt 1 to api-us-west-1.agora.io, 4000 ms"),
+		NOT_TRUSTED, DEBUG("leave: attempt 1: final after 10 ms"),
+		DEBUG("leave: attempt 1 to api-us-west-1.agora.io, 4000 ms"),
+		GONE, DEBUG("leave: attempt 1: final after 10 ms"),
+		DEBUG("join: attempt 1 to api-us-west-1.agora.io, 8000 ms"),
+		DEBUG("join: attempt 1: done after 10 ms"), NULL
+	};
+
+	(void)state;
+	expect_log(LOG_LEVEL_DEBUG, expected);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -898,6 +939,7 @@ main(void)
 		TEST(test_slow_answer_is_not_skew),
 		TEST(test_only_letters_are_a_reason),
 		TEST(test_log_lines),
+		TEST(test_debug_lines),
 	};
 
 	return cmocka_run_group_tests_name("agora", tests, NULL, NULL);
