@@ -206,6 +206,16 @@ log_finding(void *arg, bool problem, const char *text)
 		log_warn("settings: %s", text);
 }
 
+static void
+log_files(const struct settings_source *source)
+{
+	const struct settings_file *file = source->file;
+
+	for (; file < source->file + source->len; file++)
+		if (file->state == SETTINGS_FILE_READ)
+			log_debug("settings: %s is read", file->path);
+}
+
 struct settings *
 settings_load(struct settings_source *source)
 {
@@ -213,6 +223,8 @@ settings_load(struct settings_source *source)
 	struct settings *settings = NULL;
 
 	if (settings_read(&reading, source) == 0) {
+		log_set_level(reading.settings->log_level);
+		log_files(source);
 		settings_findings(&reading, log_finding, NULL);
 		settings = reading.settings;
 		reading.settings = NULL;

@@ -71,7 +71,7 @@ void settings_source_free(struct settings_source *source);
  * Reads all settings into a new struct. Bad settings do not fail: the struct
  * has usable == false, the default in place of every illegal value, and each
  * reason was logged once, naming the setting and the file, never the value.
- * The log level is not set; the caller does that from ->log_level.
+ * The log level is set to ->log_level before that.
  * Returns NULL only when out of memory. The caller frees it.
  */
 struct settings *settings_load(struct settings_source *source);

@@ -59,6 +59,7 @@ enter_folder(void **state)
 
 	(void)state;
 	forget_environment();
+	log_set_level(LOG_LEVEL_INFO);
 	umask(022);
 	if (getcwd(start, sizeof(start)) == NULL || mkdtemp(template) == NULL ||
 	    realpath(template, dir) == NULL || chdir(dir) == -1)
@@ -1023,8 +1024,9 @@ takes_good_values(void **state)
 	    "AGENT_INSTRUCTIONS=\"one\\ntwo\"\nCHANNELS=issued\n"
 	    "TOKEN_TTL=300\nLOG_LEVEL=debug\nPORT=65535\n");
 	load();
-	assert_int_equal(lines_said(), 1);
+	assert_int_equal(lines_said(), 2);
 	assert_said("takes the place of AGORA_API_PATH");
+	assert_said("/.env is read\n");
 	assert_true(settings->usable);
 	assert_string_equal(settings->llm_key.text, "sk-1");
 	assert_string_equal(settings->asr_key.text, "k2");
@@ -1064,6 +1066,24 @@ takes_good_words_and_urls(void **state)
 		assert_string_equal(said, "");
 		assert_true(settings->usable);
 	}
+}
+
+/* From the first load on, whatever the level was before. */
+static void
+log_level_is_set_before_anything_is_logged(void **state)
+{
+	(void)state;
+	write_file(".env", BOTH "LOG_LEVEL=debug\n");
+	write_file(".env.local", "");
+	load();
+	assert_said("<7>agora-agent: settings: /");
+	assert_said("/.env.local is read\n");
+	assert_said("/.env is read\n");
+	assert_int_equal(lines_said(), 2);
+	write_bytes(".env", BOTH "LOG_LEVEL=error\n",
+	    strlen(BOTH "LOG_LEVEL=error\n"), 0644);
+	load();
+	assert_string_equal(said, "");
 }
 
 /* Changes */
@@ -1327,6 +1347,7 @@ main(void)
 		TEST(lengths_are_limited),
 		TEST(takes_good_values),
 		TEST(takes_good_words_and_urls),
+		TEST(log_level_is_set_before_anything_is_logged),
 		TEST(notices_changes),
 		TEST(notices_files_of_other_places),
 		TEST(check_says_it_all),
