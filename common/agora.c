@@ -21,6 +21,10 @@
 #define BODY_TOKEN_S 3600
 #define BODY_MAX 262144 /* bytes; three texts, every byte escaped */
 #define PATH_SIZE 256   /* bytes, with the NUL */
+_Static_assert(sizeof("/v2/projects//agents//leave") + SETTINGS_ID_SIZE +
+	    AGORA_ID_SIZE <=
+	PATH_SIZE,
+    "the longest path must fit");
 
 /* Channel and account of a header token that is for no session. */
 #define STOP_CHANNEL "stop"
@@ -245,15 +249,12 @@ call_new(struct http *http, enum agora_call kind,
 	region_candidates(settings, &call->region);
 	snprintf(call->path, sizeof(call->path), "/v2/projects/%s/%s",
 	    settings->app_id, path);
-	if (call->ca_file == NULL)
+	if (call->ca_file == NULL) {
 		fail_set(fail, FAIL_INTERNAL, "out of memory");
-	else if (call->region.len == 0)
-		fail_set(fail, FAIL_CONFIG,
-		    "AGORA_API_BASE_URL or AGORA_API_PATH is too long");
-	else
-		return call;
-	call_free(call);
-	return NULL;
+		call_free(call);
+		return NULL;
+	}
+	return call;
 }
 
 /* Sets the Authorization value: a token of the call's own. */

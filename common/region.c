@@ -3,14 +3,13 @@
  * that do not share a registry or a name server.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "common/region.h"
 #include "common/settings.h"
 
 static const struct area {
-	const char *prefix[2];
-	const char *domain[2];
+	char prefix[2][24];
+	char domain[2][16];
 } areas[] = {
 	[SETTINGS_AREA_US] = { { "api-us-west-1", "api-us-east-1" },
 	    { "agora.io", "sd-rtn.com" } },
@@ -22,44 +21,28 @@ static const struct area {
 	    { "sd-rtn.com", "agora.io" } },
 };
 
-/*
- * Adds scheme, host and path as one base URL. One that does not fit is left
- * out: calling half a URL would be worse than calling none.
- */
-static void
-add(struct region *region, const char *scheme, const char *host,
-    const char *path)
-{
-	char *base = region->base[region->len];
-	int len = snprintf(base, REGION_URL_SIZE, "%s%s%s", scheme, host, path);
-
-	if (len < 0 || len >= REGION_URL_SIZE) {
-		base[0] = '\0';
-		return;
-	}
-	while (len > 0 && base[len - 1] == '/')
-		base[--len] = '\0';
-	region->len++;
-}
+/* Settings are checked for these lengths: no URL is ever cut. */
+_Static_assert(SETTINGS_URL_MAX < REGION_URL_SIZE, "a base URL must fit");
+_Static_assert(sizeof("https://") + sizeof(areas[0].prefix[0]) +
+	    sizeof(areas[0].domain[0]) + SETTINGS_PATH_MAX <=
+	REGION_URL_SIZE,
+    "host and path must fit");
 
 void
 region_candidates(const struct settings *settings, struct region *region)
 {
 	const struct area *area = &areas[settings->area];
-	char host[64];
-	size_t d, p;
 
-	memset(region, 0, sizeof(*region));
-	if (settings->api_base_url != NULL &&
-	    settings->api_base_url[0] != '\0') {
-		add(region, "", settings->api_base_url, "");
+	*region = (struct region){ 0 };
+	if (settings->api_base_url[0] != '\0') {
+		snprintf(region->base[0], REGION_URL_SIZE, "%s",
+		    settings->api_base_url);
+		region->len = 1;
 		return;
 	}
-	for (d = 0; d < 2; d++) {
-		for (p = 0; p < 2; p++) {
-			snprintf(host, sizeof(host), "%s.%s", area->prefix[p],
-			    area->domain[d]);
-			add(region, "https://", host, settings->api_path);
-		}
-	}
+	for (size_t d = 0; d < 2; d++)
+		for (size_t p = 0; p < 2; p++)
+			snprintf(region->base[region->len++], REGION_URL_SIZE,
+			    "https://%s.%s%s", area->prefix[p], area->domain[d],
+			    settings->api_path);
 }

@@ -18,6 +18,8 @@ struct fail;
 
 #define SETTINGS_TEXT_MAX 8192 /* bytes of one value */
 #define SETTINGS_ID_SIZE 33    /* app id: 32 hex digits, with the NUL */
+#define SETTINGS_URL_MAX 400   /* bytes of a base URL */
+#define SETTINGS_PATH_MAX 200  /* bytes of a path below a host of Agora's */
 
 enum settings_area {
 	SETTINGS_AREA_US,
@@ -43,8 +45,8 @@ struct settings {
 	char *tts_voice_id;
 
 	enum settings_area area;
-	char *api_path;     /* "/api/conversational-ai-agent" */
-	char *api_base_url; /* "" or "https://host[:port][/path]" */
+	char *api_path;     /* "" or "/path", no slash at its end */
+	char *api_base_url; /* "" or "https://host[:port][/path]", the same */
 	char *ca_file; /* "" or a PEM file to trust instead of the system's */
 
 	char *greeting;

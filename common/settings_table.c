@@ -12,9 +12,7 @@
 #include "common/token.h"
 
 #define HEX_LEN (SETTINGS_ID_SIZE - 1)
-#define WORD_MAX 256     /* bytes of a vendor's id */
-#define URL_MAX 400      /* bytes; region.h must hold it */
-#define API_PATH_MAX 200 /* bytes; with a host before it, the same */
+#define WORD_MAX 256 /* bytes of a vendor's id */
 
 struct choice {
 	const char *word; /* NULL after the last one */
@@ -137,7 +135,7 @@ set_url(struct settings *settings, const struct rule *rule, const char *value,
     const char **why)
 {
 	if (*value != '\0')
-		*why = settings_value_url(value, URL_MAX);
+		*why = settings_value_url(value, SETTINGS_URL_MAX);
 	if (*why != NULL)
 		return 0;
 	return keep_text(settings, rule, value, settings_value_trimmed(value));
@@ -147,7 +145,7 @@ static int
 set_api_path(struct settings *settings, const struct rule *rule,
     const char *value, const char **why)
 {
-	*why = settings_value_path(value, API_PATH_MAX);
+	*why = settings_value_path(value, SETTINGS_PATH_MAX);
 	if (*why != NULL)
 		return 0;
 	return keep_text(settings, rule, value, settings_value_trimmed(value));

@@ -59,7 +59,7 @@ test_order_of_hosts(void **state)
 static void
 test_path_is_the_setting(void **state)
 {
-	char chinese[] = "/cn/api/conversational-ai-agent/";
+	char chinese[] = "/cn/api/conversational-ai-agent";
 	struct settings settings = { .area = SETTINGS_AREA_CN,
 		.api_path = chinese,
 		.api_base_url = none };
@@ -75,7 +75,7 @@ test_path_is_the_setting(void **state)
 static void
 test_fixed_base_is_the_only_one(void **state)
 {
-	char base[] = "https://127.0.0.1:8443/agora//";
+	char base[] = "https://127.0.0.1:8443/agora";
 	struct settings settings = { .area = SETTINGS_AREA_CN,
 		.api_path = path,
 		.api_base_url = base };
@@ -87,24 +87,31 @@ test_fixed_base_is_the_only_one(void **state)
 	assert_string_equal(region.base[0], "https://127.0.0.1:8443/agora");
 }
 
-/* Half a URL would be another one. */
+/* As long as the settings let them be. */
 static void
-test_too_long_is_left_out(void **state)
+test_longest_urls_are_whole(void **state)
 {
-	char base[REGION_URL_SIZE + 1];
-	struct settings settings = { .api_path = path, .api_base_url = base };
+	char base[SETTINGS_URL_MAX + 1], longest[SETTINGS_PATH_MAX + 1];
+	struct settings settings = { .area = SETTINGS_AREA_AP,
+		.api_path = longest,
+		.api_base_url = base };
 	struct region region;
 
 	(void)state;
-	memset(base, 'a', sizeof(base));
-	base[REGION_URL_SIZE - 1] = '\0';
+	memset(base, 'a', SETTINGS_URL_MAX);
+	base[SETTINGS_URL_MAX] = '\0';
+	memset(longest, 'p', SETTINGS_PATH_MAX);
+	longest[SETTINGS_PATH_MAX] = '\0';
 	region_candidates(&settings, &region);
 	assert_int_equal(region.len, 1);
-	assert_int_equal(strlen(region.base[0]), REGION_URL_SIZE - 1);
-	base[REGION_URL_SIZE - 1] = 'a';
-	base[REGION_URL_SIZE] = '\0';
+	assert_string_equal(region.base[0], base);
+	base[0] = '\0';
 	region_candidates(&settings, &region);
-	assert_int_equal(region.len, 0);
+	assert_int_equal(region.len, REGION_CANDIDATES_MAX);
+	for (size_t i = 0; i < region.len; i++)
+		assert_string_equal(region.base[i] + strlen(region.base[i]) -
+			SETTINGS_PATH_MAX,
+		    longest);
 }
 
 int
@@ -114,7 +121,7 @@ main(void)
 		cmocka_unit_test(test_order_of_hosts),
 		cmocka_unit_test(test_path_is_the_setting),
 		cmocka_unit_test(test_fixed_base_is_the_only_one),
-		cmocka_unit_test(test_too_long_is_left_out),
+		cmocka_unit_test(test_longest_urls_are_whole),
 	};
 
 	return cmocka_run_group_tests_name("region", tests, NULL, NULL);
