@@ -22,8 +22,7 @@ struct dotenv_entry {
 struct dotenv {
 	struct dotenv_entry *entry; /* in the order of first appearance */
 	size_t len;
-	size_t
-	    bad_line; /* number of the first line that is not understood, or 0 */
+	size_t bad_line; /* the first one that is not understood, or 0 */
 };
 
 /*

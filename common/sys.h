@@ -1,6 +1,9 @@
 /*
- * Clock and random bytes. Only the responder asks for them; everything below
- * takes them as arguments, so that tests can fix both.
+ * Clocks and random bytes. The date and random bytes are asked for where a
+ * request comes in (fcgi/) and passed down as arguments, so that tests can fix
+ * both. The monotonic clock only measures how long something took or may
+ * take; who needs that reads it: the loop, the budget of a call to Agora, and
+ * fcgi/ for its time-outs.
  */
 #ifndef COMMON_SYS_H
 #define COMMON_SYS_H
