@@ -16,8 +16,16 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "sandbox")]
 
 # pylint: disable=wrong-import-position
 import rig as rig_module  # noqa: E402
+from processes import PATIENCE, WRAPPED  # noqa: E402
 from programs import Programs  # noqa: E402
 from upstream import Upstream  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    """What stretches the programs stretches the time that a test may take."""
+    for item in items:
+        if WRAPPED and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(120 * PATIENCE))
 
 
 @pytest.fixture(scope="session")

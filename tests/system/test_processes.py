@@ -16,6 +16,7 @@ import pytest
 import fcgi_client as fc
 from checks import UNCONFIGURED, refused, succeeded
 from processes import PATIENCE, WRAPPED, alive, can_connect, wait_until
+from programs import Program
 from test_protocol import GET, get, post_params, start_body
 from transports import parse_cgi
 
@@ -80,25 +81,65 @@ def test_socket_on_descriptor_0(rig, inherit):
         assert os.path.exists(path)
 
 
-def test_socket_from_systemd(rig):
-    """LISTEN_FDS on descriptor 3, descriptor 0 being something else."""
-    path = rig.programs.file("s")
-    log = rig.programs.log_file("systemd.log")
+@pytest.fixture(name="systemd")
+def starting_as_systemd(rig):
+    """Starts a program with a listening socket on descriptor 3, as systemd
+    does, descriptor 0 being something else."""
     become = ("import os, sys; os.dup2(int(sys.argv[1]), 3); "
               "os.environ['LISTEN_PID'] = str(os.getpid()); "
               "os.execv(sys.argv[2], sys.argv[2:])")
-    env = rig.programs.environment({
-        "AGORA_ENV_FILE": rig.env_file("default"), "LISTEN_FDS": "1"})
-    with unix_listener(path) as sock, open(log.path, "ab") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-c", become, str(sock.fileno()),
-             rig.programs.path("get_config")], env=env, stderr=stderr,
-            stdin=subprocess.DEVNULL, pass_fds=[sock.fileno()])
-        try:
-            succeeded(get(path))
-        finally:
-            process.terminate()
-            assert process.wait(5 * PATIENCE) == 0
+    started = []
+
+    def start(sock, path, arguments=()):
+        log = rig.programs.log_file("systemd.log")
+        env = rig.programs.environment({
+            "AGORA_ENV_FILE": rig.env_file("default"), "LISTEN_FDS": "1"})
+        with open(log.path, "ab") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-c", become, str(sock.fileno()),
+                 rig.programs.path("get_config"), *arguments], env=env,
+                stderr=stderr, stdin=subprocess.DEVNULL,
+                pass_fds=[sock.fileno()])
+        started.append(process)
+        return Program(process, path, log)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_socket_from_systemd(rig, systemd):
+    """LISTEN_FDS; the socket file is systemd's."""
+    path = rig.programs.file("s")
+    with unix_listener(path) as sock:
+        program = systemd(sock, path)
+        succeeded(get(path))
+        assert program.stop() == 0
+        assert os.path.exists(path)
+
+
+def test_the_units_command_line(rig, systemd):
+    """LISTEN_FDS and --workers 2, as in the unit: served, restarted by HUP,
+    ended by TERM, and the socket outlives it all."""
+    path = rig.programs.file("s")
+    with unix_listener(path) as sock:
+        program = systemd(sock, path, ["--workers", "2"])
+        succeeded(get(path))
+        before = set(program.workers(2))
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not before & set(program.workers())
+                   and len(program.workers()) == 2, 20 * PATIENCE, "restart")
+        succeeded(get(path))
+        assert program.stop() == 0
+        assert os.path.exists(path)
+        # A request that comes meanwhile waits for the next instance.
+        with fc.Connection(path, 30 * PATIENCE) as waiting:
+            waiting.send(fc.request_bytes(GET))
+            again = systemd(sock, path, ["--workers", "2"])
+            answered(waiting)
+        assert again.stop() == 0
 
 
 def test_b10_tcp_without_allowed_peers_is_refused(inherit):
@@ -282,10 +323,7 @@ def test_f10_unusable_env_file_answers(rig, upstream, kind):
         path = rig.programs.env_file(upstream.settings())
         os.chmod(path, 0o666)
     program = rig.programs.listen("get_config", path, 0)
-    answer = get(program.socket)
-    assert answer.status in (200, 500)
-    if kind != "world-writable":
-        refused(answer, 500, UNCONFIGURED)
+    refused(get(program.socket), 500, UNCONFIGURED)
     assert program.stop() == 0
 
 
@@ -320,7 +358,8 @@ def stop_at_a_moment(program, data, delay):
 
 
 def test_f05_sigterm_at_400_random_moments(rig):
-    """0 to 6 ms after the request: it is answered, and the process ends."""
+    """0 to 6 ms after the request: it is answered, and the process ends, long
+    before the 25 s after which it would give up."""
     count = 10 if WRAPPED else 60 if SANITIZED else 400
     env_file = rig.env_file("default")
     moments = random.Random(5)
@@ -331,7 +370,7 @@ def test_f05_sigterm_at_400_random_moments(rig):
         workers = 0 if WRAPPED else number % 2
         program = rig.programs.listen("get_config", env_file, workers)
         took = stop_at_a_moment(program, data, moments.random() * 0.006)
-        assert took < 0.5 * PATIENCE + (1 if SLOW else 0), took
+        assert took < 5 * PATIENCE, took
         rig.programs.running.remove(program)
 
 
@@ -356,7 +395,7 @@ def test_sigterm_closes_parked_and_half_sent_at_once(rig):
     silent = fc.Connection(program.socket)
     begun = time.monotonic()
     assert program.stop() == 0
-    assert time.monotonic() - begun < 2 * PATIENCE
+    assert time.monotonic() - begun < 4 * PATIENCE  # not the silence limit
     assert parked.ended(0) and silent.ended(0)
     parked.close()
     silent.close()

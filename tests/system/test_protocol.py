@@ -248,16 +248,16 @@ def test_a_request_that_arrives_in_pieces(single):
 
 def test_the_largest_request(starter, upstream):
     """64 KiB of parameters and 16 KiB of body are still one request."""
-    body = start_body(upstream)
-    body = body[:-1] + b',"pad":"' + b"p" * (16384 - len(body) - 9) + b'"}'
-    assert len(body) == 16384
-    params = post_params("/v2/startAgent", body)
-    room = 65536 - len(fc.pairs(params)) - len(fc.pair("HTTP_X", "")) - 3
-    params["HTTP_X"] = "x" * room
     for chunk in (fc.CONTENT_MAX, 8192):
+        body = start_body(upstream)
+        body = body[:-1] + b',"pad":"' + b"p" * (16384 - len(body) - 9) + b'"}'
+        assert len(body) == 16384
+        params = post_params("/v2/startAgent", body)
+        room = 65536 - len(fc.pairs(params)) - len(fc.pair("HTTP_X", "")) - 3
+        params["HTTP_X"] = "x" * room
         answer = fc.request(starter.socket, params, body, chunk=chunk,
                             timeout=30 * PATIENCE)
-        assert parse_cgi(answer.stdout).status in (200, 500)
+        succeeded(parse_cgi(answer.stdout))
     params["HTTP_X"] += "x" * 10
     refused(parse_cgi(fc.request(starter.socket, params, body).stdout), 431)
 
@@ -516,7 +516,7 @@ def test_cgi_body_without_length(rig):
     params = post_params("/v2/stopAgent", body)
     del params["CONTENT_LENGTH"]
     done = rig.transport("cgi").run("stop_agent", params, body)
-    assert parse_cgi(done.stdout).status in (400, 404)
+    refused(parse_cgi(done.stdout), 404)
 
 
 def test_cgi_whose_peer_has_gone(rig):
