@@ -10,6 +10,10 @@
 #include "common/secret.h"
 #include "common/token.h"
 
+#if ZLIB_VERNUM < 0x1260
+#error "zlib 1.2.6 or newer is needed, for ZLIB_CONST"
+#endif
+
 #define PREFIX "007"
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
 

@@ -9,17 +9,20 @@ purpose=$1
 server=${2:-nginx}
 python=${PYTHON:-/usr/bin/python3}
 
-# kind, name, Debian package. Kinds: pc (pkg-config), program, file, python.
+# kind, name, Debian package, oldest version that will do. Kinds: pc
+# (pkg-config), program, file, python. The versions are those of what the
+# sources call: CURLOPT_QUICK_EXIT, EVP_MAC, json_tokener_get_parse_end(),
+# ZLIB_CONST, and libfcgi's own pkg-config file; the sources check them too.
 needs() {
 	cat <<-END
 		program gcc gcc
 		program make make
 		program pkg-config pkg-config
-		pc fcgi libfcgi-dev
-		pc libcurl libcurl4-openssl-dev
-		pc json-c libjson-c-dev
-		pc libcrypto libssl-dev
-		pc zlib zlib1g-dev
+		pc fcgi libfcgi-dev 2.4.1
+		pc libcurl libcurl4-openssl-dev 7.87
+		pc json-c libjson-c-dev 0.14
+		pc libcrypto libssl-dev 3.0
+		pc zlib zlib1g-dev 1.2.6
 		program python3 python3
 		program openssl openssl
 	END
@@ -57,7 +60,7 @@ needs() {
 
 present() {
 	case $1 in
-	pc) pkg-config --exists "$2" 2>/dev/null ;;
+	pc) pkg-config --atleast-version="${3:-0}" "$2" 2>/dev/null ;;
 	program) PATH=$PATH:/usr/sbin:/sbin command -v "$2" >/dev/null ;;
 	file) [ -e "$2" ] ;;
 	python) "$python" -c "import $2" 2>/dev/null ;;
@@ -87,17 +90,41 @@ install_packages() {
 	' sh $packages
 }
 
-missing=$(needs | while read -r kind name package; do
-	present "$kind" "$name" || echo "$kind $name $package"
-done)
+find_missing() {
+	needs | while read -r kind name package version; do
+		present "$kind" "$name" "$version" ||
+			echo "$kind $name $package $version"
+	done
+}
+
+# In words: "pkg-config module libcurl, 7.87 or newer (7.74.0 is here)".
+describe() {
+	while read -r kind name package version; do
+		case $kind in
+		pc) kind="pkg-config module" ;;
+		python) kind="Python module" ;;
+		esac
+		here=
+		if [ -n "$version" ]; then
+			here=$(pkg-config --modversion "$name" 2>/dev/null) &&
+				here=" ($here is here)" || here=
+		fi
+		echo "  $kind $name${version:+, $version or newer}$here"
+	done
+}
+
+missing=$(find_missing)
 [ -n "$missing" ] || exit 0
 
 packages=$(echo "$missing" | awk '{ printf " %s", $3 }')
 if command -v apt-get >/dev/null; then
 	install_packages
-	exit 0
+	missing=$(find_missing)
+	[ -n "$missing" ] || exit 0
+	echo "these are still missing or too old after the installation:" >&2
+else
+	echo "these are missing or too old; please install them with your" \
+		"system's packages:" >&2
 fi
-echo "these are missing; please install them with your system's packages:" >&2
-echo "$missing" | sed 's/^pc /pkg-config module /; s/^python /Python module /
-	s/ [^ ]*$//; s/^/  /' >&2
+echo "$missing" | describe >&2
 exit 1
