@@ -4,28 +4,18 @@
  * tests/vectors/dotenv.json holds them.
  */
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
 #include "common/dotenv.h"
+#include "common/dotenv_scan.h"
 #include "common/fail.h"
 #include "common/secret.h"
 #include "common/utf8.h"
 
-/* A piece of the text; ${quote} is the quote it stood in, or 0. */
-struct piece {
-	const char *at;
-	const char *end;
-	char quote;
-};
-
+/* The values read so far, and what reading the next one needs. */
 struct reader {
-	const char *at; /* the next byte */
-	const char *end;
-	size_t line;
-
 	struct dotenv *env;
 	const char *(*outer)(void *arg, const char *name);
 	void *arg;
@@ -36,224 +26,6 @@ struct reader {
 	size_t left;      /* of DOTENV_VALUES_MAX */
 	bool failed;      /* out of memory in ${name} */
 };
-
-/*
- * The length in bytes of the white space character at ${at}, 0 if it is none.
- * Python's idea of white space: ASCII's, the four separators U+001C to U+001F
- * and Unicode's.
- */
-static size_t
-space_len(const char *at, const char *end)
-{
-	static const char wide[][4] = { "\xc2\x85", "\u00a0", "\u1680",
-		"\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005",
-		"\u2006", "\u2007", "\u2008", "\u2009", "\u200a", "\u2028",
-		"\u2029", "\u202f", "\u205f", "\u3000" };
-	size_t len;
-
-	if (at == end)
-		return 0;
-	if ((*at >= '\t' && *at <= '\r') || (*at >= 0x1c && *at <= ' '))
-		return 1;
-	if ((uint8_t)*at < 0x80)
-		return 0;
-	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
-		len = strlen(wide[i]);
-		if ((size_t)(end - at) >= len && memcmp(at, wide[i], len) == 0)
-			return len;
-	}
-	return 0;
-}
-
-/* The same for the character that ends before ${at}. */
-static size_t
-space_len_before(const char *begin, const char *at)
-{
-	for (size_t len = 1; len <= 3 && len <= (size_t)(at - begin); len++)
-		if (space_len(at - len, at) == len)
-			return len;
-	return 0;
-}
-
-static void
-advance(struct reader *reader, const char *to)
-{
-	for (; reader->at < to; reader->at++)
-		if (*reader->at == '\n')
-			reader->line++;
-}
-
-static bool
-next_is(const struct reader *reader, char c)
-{
-	return reader->at < reader->end && *reader->at == c;
-}
-
-/* White space within the line. */
-static void
-skip_blanks(struct reader *reader)
-{
-	size_t len;
-
-	while (!next_is(reader, '\n') &&
-	    (len = space_len(reader->at, reader->end)) > 0)
-		advance(reader, reader->at + len);
-}
-
-static void
-skip_blank_lines(struct reader *reader)
-{
-	skip_blanks(reader);
-	while (next_is(reader, '\n')) {
-		advance(reader, reader->at + 1);
-		skip_blanks(reader);
-	}
-}
-
-static const char *
-line_end(const struct reader *reader)
-{
-	const char *at = reader->at;
-
-	while (at < reader->end && *at != '\n')
-		at++;
-	return at;
-}
-
-static void
-skip_line(struct reader *reader)
-{
-	const char *lf = line_end(reader);
-
-	advance(reader, lf < reader->end ? lf + 1 : lf);
-}
-
-/* The word "export", but only with a blank behind it: it may be a name. */
-static void
-skip_export(struct reader *reader)
-{
-	static const char word[] = "export";
-	size_t len = sizeof(word) - 1;
-	const char *after;
-
-	if ((size_t)(reader->end - reader->at) <= len ||
-	    memcmp(reader->at, word, len) != 0)
-		return;
-	after = reader->at + len;
-	if (*after == '\n' || space_len(after, reader->end) == 0)
-		return;
-	advance(reader, after);
-	skip_blanks(reader);
-}
-
-/* 'NAME': anything but a quote, at least one byte, also over several lines. */
-static int
-read_quoted_name(struct reader *reader, struct piece *name)
-{
-	const char *begin = reader->at + 1;
-	const char *close = memchr(begin, '\'', (size_t)(reader->end - begin));
-
-	if (close == NULL || close == begin)
-		return -1;
-	*name = (struct piece){ .at = begin, .end = close };
-	advance(reader, close + 1);
-	return 0;
-}
-
-static int
-read_name(struct reader *reader, struct piece *name)
-{
-	const char *at = reader->at;
-
-	if (next_is(reader, '\''))
-		return read_quoted_name(reader, name);
-	while (at < reader->end && *at != '=' && *at != '#' &&
-	    space_len(at, reader->end) == 0)
-		at++;
-	if (at == reader->at)
-		return -1;
-	*name = (struct piece){ .at = reader->at, .end = at };
-	advance(reader, at);
-	return 0;
-}
-
-/*
- * The quote that ends a value: the first without a backslash before it. When
- * each one has a backslash the last of them ends the value after all, as in
- * DIR="C:\".
- */
-static const char *
-closing_quote(const char *begin, const char *end, char quote)
-{
-	const char *last = NULL;
-	const char *at = begin;
-
-	while ((at = memchr(at, quote, (size_t)(end - at))) != NULL) {
-		last = at;
-		if (at == begin || at[-1] != '\\')
-			break;
-		at++;
-	}
-	return last;
-}
-
-static int
-read_quoted_value(struct reader *reader, struct piece *value)
-{
-	char quote = *reader->at;
-	const char *begin = reader->at + 1;
-	const char *close = closing_quote(begin, reader->end, quote);
-
-	if (close == NULL)
-		return -1;
-	*value = (struct piece){ begin, close, quote };
-	advance(reader, close + 1);
-	return 0;
-}
-
-/* Up to a # with white space before it, or to the end of the line. */
-static void
-read_plain_value(struct reader *reader, struct piece *value)
-{
-	const char *begin = reader->at;
-	const char *end = line_end(reader);
-	const char *hash = begin;
-	size_t len;
-
-	advance(reader, end);
-	while ((hash = memchr(hash, '#', (size_t)(end - hash))) != NULL) {
-		if (space_len_before(begin, hash) > 0) {
-			end = hash;
-			break;
-		}
-		hash++;
-	}
-	while ((len = space_len_before(begin, end)) > 0)
-		end -= len;
-	*value = (struct piece){ .at = begin, .end = end };
-}
-
-static int
-read_value(struct reader *reader, struct piece *value)
-{
-	if (next_is(reader, '\'') || next_is(reader, '"'))
-		return read_quoted_value(reader, value);
-	read_plain_value(reader, value);
-	return 0;
-}
-
-/* A comment, blanks, the end of the line. */
-static int
-read_line_end(struct reader *reader)
-{
-	skip_blanks(reader);
-	if (next_is(reader, '#'))
-		advance(reader, line_end(reader));
-	if (reader->at < reader->end && *reader->at != '\n')
-		return -1;
-	skip_line(reader);
-	return 0;
-}
 
 /*
  * What \${c} stands for in a value in ${quote}; 0 when the two bytes stay.
@@ -273,7 +45,7 @@ escaped(char quote, char c)
 }
 
 static void
-unescape(struct buf *out, const struct piece *value)
+unescape(struct buf *out, const struct dotenv_piece *value)
 {
 	const char *at = value->at;
 	char c;
@@ -298,7 +70,7 @@ find(const struct dotenv *env, const char *name)
 
 /* The text of the variable ${name}; NULL when nobody has the name. */
 static const char *
-look_up(struct reader *reader, const struct piece *name)
+look_up(struct reader *reader, const struct dotenv_piece *name)
 {
 	const struct dotenv_entry *entry;
 	const char *text = NULL;
@@ -325,7 +97,7 @@ replace_one(struct reader *reader, const char *at, const char *close)
 {
 	const char *begin = at + 2;
 	const char *colon = memchr(begin, ':', (size_t)(close - begin));
-	struct piece name = { .at = begin, .end = close };
+	struct dotenv_piece name = { .at = begin, .end = close };
 	const char *text;
 
 	if (colon != NULL && colon[1] != '-') {
@@ -388,7 +160,7 @@ grow(struct dotenv *env, struct fail *fail)
 
 /* The text of ${piece}, to be freed, or NULL. */
 static char *
-piece_dup(const struct piece *piece)
+piece_dup(const struct dotenv_piece *piece)
 {
 	size_t len = (size_t)(piece->end - piece->at);
 	char *copy = malloc(len + 1);
@@ -402,8 +174,8 @@ piece_dup(const struct piece *piece)
 
 /* Sets ${name}, known or new, to a copy of ${value}, which may be NULL. */
 static int
-set_value(struct dotenv *env, const struct piece *name, const char *value,
-    struct fail *fail)
+set_value(struct dotenv *env, const struct dotenv_piece *name,
+    const char *value, struct fail *fail)
 {
 	char *key = piece_dup(name);
 	char *copy = value != NULL ? strdup(value) : NULL;
@@ -432,62 +204,21 @@ err:
 }
 
 static int
-keep(struct reader *reader, const struct piece *name, const struct piece *value,
+keep(struct reader *reader, const struct dotenv_statement *statement,
     struct fail *fail)
 {
-	if (value == NULL)
-		return set_value(reader->env, name, NULL, fail);
+	if (!statement->has_value)
+		return set_value(reader->env, &statement->name, NULL, fail);
 	buf_reset(&reader->plain);
-	unescape(&reader->plain, value);
+	unescape(&reader->plain, &statement->value);
 	replace_variables(reader);
 	if (reader->failed || buf_failed(&reader->plain) ||
 	    buf_failed(&reader->value) || reader->value.len > reader->left)
 		return fail_set(fail, FAIL_CONFIG,
 		    "the values are longer than %d bytes", DOTENV_VALUES_MAX);
 	reader->left -= reader->value.len;
-	return set_value(reader->env, name, buf_str(&reader->value), fail);
-}
-
-/* Marks the line of a statement as not understood and leaves it. */
-static int
-skip_bad(struct reader *reader, size_t line)
-{
-	if (reader->env->bad_line == 0)
-		reader->env->bad_line = line;
-	skip_line(reader);
-	return 0;
-}
-
-/*
- * [export] NAME [= value] [# comment], or a comment alone. After a mistake
- * reading goes on behind the line the mistake is in, which for quoted values
- * may be a later line than the first. Returns -1 only when out of space.
- */
-static int
-read_statement(struct reader *reader, struct fail *fail)
-{
-	size_t line = reader->line;
-	struct piece name, value;
-	bool has_value = false;
-
-	skip_export(reader);
-	if (next_is(reader, '#')) {
-		skip_line(reader);
-		return 0;
-	}
-	if (read_name(reader, &name) == -1)
-		return skip_bad(reader, line);
-	skip_blanks(reader);
-	if (next_is(reader, '=')) {
-		advance(reader, reader->at + 1);
-		skip_blanks(reader);
-		has_value = true;
-		if (read_value(reader, &value) == -1)
-			return skip_bad(reader, line);
-	}
-	if (read_line_end(reader) == -1)
-		return skip_bad(reader, line);
-	return keep(reader, &name, has_value ? &value : NULL, fail);
+	return set_value(reader->env, &statement->name, buf_str(&reader->value),
+	    fail);
 }
 
 /* Copies ${text} to ${out} with LF for CR LF and CR. Returns its new end. */
@@ -518,15 +249,19 @@ check_text(const char *text, size_t len, struct fail *fail)
 }
 
 static int
-read_all(struct reader *reader, struct fail *fail)
+read_all(struct reader *reader, struct dotenv_scan *scan, struct fail *fail)
 {
-	for (;;) {
-		skip_blank_lines(reader);
-		if (reader->at == reader->end)
-			return 0;
-		if (read_statement(reader, fail) == -1)
-			return -1;
+	struct dotenv_statement statement;
+
+	while (dotenv_scan_next(scan, &statement)) {
+		if (statement.understood) {
+			if (keep(reader, &statement, fail) == -1)
+				return -1;
+		} else if (reader->env->bad_line == 0) {
+			reader->env->bad_line = statement.line;
+		}
 	}
+	return 0;
 }
 
 int
@@ -534,8 +269,8 @@ dotenv_parse(struct dotenv *env, const char *text, size_t len,
     const char *(*outer)(void *arg, const char *name), void *arg,
     struct fail *fail)
 {
-	struct reader reader = { .line = 1,
-		.env = env,
+	struct dotenv_scan scan = { .line = 1 };
+	struct reader reader = { .env = env,
 		.outer = outer,
 		.arg = arg,
 		.left = DOTENV_VALUES_MAX,
@@ -551,9 +286,9 @@ dotenv_parse(struct dotenv *env, const char *text, size_t len,
 	copy = malloc(len + 1);
 	if (copy == NULL)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
-	reader.at = copy;
-	reader.end = unify_newlines(copy, text, len);
-	rc = read_all(&reader, fail);
+	scan.at = copy;
+	scan.end = unify_newlines(copy, text, len);
+	rc = read_all(&reader, &scan, fail);
 	if (rc == -1)
 		dotenv_free(env);
 	buf_free(&reader.value);
