@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -69,17 +70,41 @@ append_escaped(char line[static LOG_LINE_MAX], size_t len, const char *text)
 }
 
 /*
- * One write per line, so that the lines of several processes do not mix. A
- * reader that does not keep up (EAGAIN) loses lines; nobody waits for it.
+ * Writes a line at once or not at all: one write per line, so that those of
+ * several processes do not mix, and none to a reader that does not keep up,
+ * for whom a request must not wait.
  */
-static void
+static bool
 write_line(const char *line, size_t len)
 {
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t n;
 
+	if (poll(&out, 1, 0) != 1)
+		return false;
 	do
 		n = write(STDERR_FILENO, line, len);
 	while (n == -1 && errno == EINTR);
+	return n != -1;
+}
+
+/* Writes a line, and before it how many were lost since the last one. */
+static void
+write_or_count(const char *line, size_t len)
+{
+	static unsigned long lost;
+	char note[80];
+	int note_len;
+
+	if (lost > 0) {
+		note_len = snprintf(note, sizeof(note),
+		    "<%d>agora-agent: log: %lu lines lost, nobody read them\n",
+		    (int)LOG_LEVEL_WARN, lost);
+		if (write_line(note, (size_t)note_len))
+			lost = 0;
+	}
+	if (lost > 0 || !write_line(line, len))
+		lost++;
 }
 
 __attribute__((format(printf, 2, 0))) static void
@@ -97,7 +122,7 @@ log_args(enum log_level level, const char *format, va_list args)
 	    "<%d>agora-agent: ", (int)level);
 	len = append_escaped(line, len, text);
 	line[len++] = '\n';
-	write_line(line, len);
+	write_or_count(line, len);
 	errno = saved_errno;
 }
 

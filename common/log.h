@@ -25,6 +25,8 @@ int log_level_parse(const char *text, enum log_level *level);
  * Writes "<3>agora-agent: " and the formatted text. Control bytes, bytes above
  * 126 and backslashes come out as \xNN; a line is cut at LOG_LINE_MAX bytes.
  * Secrets, tokens and bodies must not be passed in. errno is preserved.
+ * Never waits: a line for which there is no room is lost, and counted in the
+ * next one that gets through.
  */
 #define LOG_LINE_MAX 1024
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -3,6 +3,7 @@
  * put back before anything is asserted.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -194,12 +195,19 @@ log_drops_a_line_when_the_reader_is_slow(void **state)
 	catch_begin(&caught);
 	while (write(STDERR_FILENO, "x", 1) == 1)
 		filled++;
+	/* Blocking, as it usually is: waiting would be for ever. */
+	fcntl(STDERR_FILENO, F_SETFL, 0);
+	alarm(10);
 	log_error("must not wait");
+	log_error("nor this one");
+	alarm(0);
 	found = drain(caught.read_fd);
 	log_error("back again");
 	catch_end(&caught);
 	assert_int_equal(found, filled);
-	assert_string_equal(caught.text, "<3>agora-agent: back again\n");
+	assert_string_equal(caught.text,
+	    "<4>agora-agent: log: 2 lines lost, nobody read them\n"
+	    "<3>agora-agent: back again\n");
 }
 
 static void
