@@ -270,6 +270,16 @@ collect_due(struct loop *loop)
 	}
 }
 
+/* Gives back the place of the timer that expired, unless it was set again. */
+static void
+end_expiry(struct loop *loop)
+{
+	if (loop->expiring == NULL)
+		return;
+	loop->expiring = NULL;
+	loop->places--;
+}
+
 static void
 expire_due(struct loop *loop)
 {
@@ -281,9 +291,7 @@ expire_due(struct loop *loop)
 		timer->place = 0;
 		loop->expiring = timer;
 		timer->expired(timer);
-		if (loop->expiring != NULL)
-			loop->places--;
-		loop->expiring = NULL;
+		end_expiry(loop);
 	}
 }
 
