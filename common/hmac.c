@@ -1,8 +1,7 @@
 #include <openssl/opensslv.h>
 
-#if OPENSSL_VERSION_NUMBER < 0x30000000L
-#error "OpenSSL 3.0 or newer is needed, for EVP_MAC"
-#endif
+_Static_assert(OPENSSL_VERSION_NUMBER >= 0x30000000L,
+    "OpenSSL 3.0 or newer is needed, for EVP_MAC");
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>

@@ -21,9 +21,8 @@
 
 /* CURLOPT_QUICK_EXIT came with it; packages.sh asks for the same. */
 #define LIBCURL_MIN "7.87"
-#if LIBCURL_VERSION_NUM < 0x075700
-#error "libcurl 7.87 or newer is needed"
-#endif
+_Static_assert(LIBCURL_VERSION_NUM >= 0x075700,
+    "libcurl " LIBCURL_MIN " or newer is needed");
 
 #define IDLE_CONNECTION_S 20 /* kept for reuse; a peer may drop it sooner */
 #define IDLE_CONNECTIONS_MAX 16

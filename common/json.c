@@ -13,9 +13,8 @@
 #include "common/secret.h"
 #include "common/utf8.h"
 
-#if JSON_C_VERSION_NUM < ((0 << 16) | (14 << 8))
-#error "json-c 0.14 or newer is needed, for json_tokener_get_parse_end()"
-#endif
+_Static_assert(JSON_C_VERSION_NUM >= (14 << 8),
+    "json-c 0.14 or newer is needed, for json_tokener_get_parse_end()");
 
 #define KEY_SIZE 64     /* of one member in a json_at() path, with the NUL */
 #define INTEGER_SIZE 21 /* "-9223372036854775808" and the NUL */

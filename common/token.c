@@ -10,9 +10,8 @@
 #include "common/secret.h"
 #include "common/token.h"
 
-#if ZLIB_VERNUM < 0x1260
-#error "zlib 1.2.6 or newer is needed, for ZLIB_CONST"
-#endif
+static_assert(ZLIB_VERNUM >= 0x1260,
+    "zlib 1.2.6 or newer is needed, for ZLIB_CONST");
 
 #define PREFIX "007"
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
