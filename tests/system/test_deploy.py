@@ -14,8 +14,10 @@ import tempfile
 
 import pytest
 
+import echo
 import servers
-from transports import ROUTES, Http
+from processes import PATIENCE
+from transports import ROUTES, Http, HttpConnection, http_bytes
 
 ORIGIN = "https://page.example"
 DEBIAN = pathlib.Path("/etc")
@@ -513,8 +515,8 @@ def test_rate_limit(folder, make):
             error(server.route("/get_config"), 502)
 
 
-def silent_socket(server, name):
-    """Listens where the program would, and never answers."""
+def listening_socket(server, name):
+    """Listens where the program would."""
     path = server.server.sockets[name]
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
@@ -531,7 +533,7 @@ def silent_socket(server, name):
 def test_silent_program(folder, make, edit):
     """504 in JSON, and a start is handed over once."""
     with Running(make(folder, replace=[edit]), servers.TIMED_OUT) as server:
-        with silent_socket(server, "start_agent") as sock:
+        with listening_socket(server, "start_agent") as sock:
             error(server.route("/startAgent"), 504)
             sock.settimeout(0.2)
             sock.accept()[0].close()
@@ -543,7 +545,7 @@ def test_silent_program(folder, make, edit):
 def test_program_that_hangs_up(folder, make):
     """A start that was read and not answered is not sent again."""
     with Running(make(folder), servers.BROKEN_PROGRAM) as server:
-        with silent_socket(server, "start_agent") as sock:
+        with listening_socket(server, "start_agent") as sock:
             pid = os.fork()
             if pid == 0:
                 accepted = sock.accept()[0]
@@ -555,6 +557,56 @@ def test_program_that_hangs_up(folder, make):
             sock.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 sock.accept()
+
+
+# -- What is handed over ----------------------------------------------------
+
+def handed_over(answer):
+    """The variables of echo.py, which must not have had its way with the
+    headers that are the web server's."""
+    assert answer.status == 200, answer.body
+    assert answer.all("Access-Control-Allow-Origin") == ["*"]
+    assert answer.all("Access-Control-Allow-Credentials") == []
+    assert answer.all("Access-Control-Expose-Headers") == [
+        "X-Request-Id, Retry-After"]
+    return answer.json
+
+
+def asked_with_everything(server, path):
+    """What a program gets to see of such a request."""
+    seen = handed_over(server.ask(
+        "GET", path + "?uid=7", [("Cookie", "session=1"),
+                                 ("Proxy", "http://127.0.0.1:9"),
+                                 ("Authorization", "Bearer key")]))
+    assert seen["REQUEST_METHOD"] == "GET" and seen["QUERY_STRING"] == "uid=7"
+    assert not seen.get("HTTP_COOKIE") and not seen.get("HTTP_PROXY")
+    assert "Bearer key" in (seen.get("HTTP_AUTHORIZATION"),
+                            seen.get("REDIRECT_HTTP_AUTHORIZATION"))
+    assert "session=1" not in seen.values()
+    assert "http://127.0.0.1:9" not in seen.values()
+
+
+@each("make", WITHOUT_PROGRAMS)
+def test_what_a_running_program_gets(folder, make):
+    """No cookie, no Proxy header; and its CORS headers do not get out."""
+    with Running(make(folder)) as server:
+        with listening_socket(server, "get_config") as sock:
+            echo.start(sock)
+            for path in ("/get_config", "/api/get_config"):
+                asked_with_everything(server, path)
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+@each("make", [fcgid, fcgid_shared, htaccess_fcgid, htaccess_cgid])
+def test_what_a_started_program_gets(folder, make):
+    """The same where Apache starts the programs."""
+    build = folder / "echo"
+    build.mkdir()
+    for name in servers.ENDPOINTS:
+        shutil.copy(echo.__file__, build / f"{name}.fcgi")
+    with Running(make(folder, build=build)) as server:
+        for path in ("/get_config", "/api/get_config"):
+            asked_with_everything(server, path)
 
 
 # -- Origins ----------------------------------------------------------------
@@ -724,10 +776,10 @@ def test_htaccess_without_programs_hands_nothing_out(folder, programs):
             error(server.route(path), 403)
 
 
-def listening(server, programs, env_file):
+def listening(server, programs, env_file, workers=2):
     """get_config on the server's socket."""
     path = server.server.sockets["get_config"]
-    program = programs.listen("get_config", env_file, path=path)
+    program = programs.listen("get_config", env_file, workers, path)
     servers.share(path)
     return program
 
@@ -743,6 +795,24 @@ def test_program_restarted(folder, rig, programs, make):
                 program_answered(server.route("/get_config"), 200)
             assert program.stop() == 0
             error(server.route("/get_config"), 502 if make is nginx else 503)
+
+
+def test_64_clients_and_one_worker(folder, rig, programs):
+    """nginx keeps connections to it, more clients than those are served
+    round after round, and nobody gets 502 or 504."""
+    request = http_bytes("GET", "/get_config", [], b"")
+    with Running(nginx(folder, keepalive=True)) as server:
+        program = listening(server, programs, rig.env_file("default"), 1)
+        clients = [HttpConnection(server.server.port, 20 * PATIENCE)
+                   for _ in range(64)]
+        for _ in range(10):
+            for client in clients:
+                client.send(request)
+            for client in clients:
+                program_answered(client.answer(), 200)
+        for client in clients:
+            client.sock.close()
+        assert program.stop() == 0
 
 
 @each("make", [nginx, proxy])
