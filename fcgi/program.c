@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -152,6 +153,18 @@ check(const struct endpoint *endpoint)
 	return status;
 }
 
+/* Memory holds the certificate: no crash may write it to a disk. */
+static void
+forbid_cores(void)
+{
+	const struct rlimit none = { 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* its leak check attaches to the process */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 /* Every connection and every call to Agora takes a descriptor. */
 static void
 raise_descriptor_limit(void)
@@ -222,6 +235,7 @@ program_main(int argc, char *argv[], const struct endpoint *endpoint)
 	struct options options = { .action = SERVE };
 	bool inherited = listener_inherited(&listener, environ);
 
+	forbid_cores();
 	if (!inherited && is_cgi())
 		return serve(endpoint, NULL);
 	parse_options(argc, argv, &options);
