@@ -42,7 +42,6 @@ service_reload(struct service *service)
 	}
 	settings_free(service->settings);
 	service->settings = fresh;
-	log_set_level(fresh->log_level);
 }
 
 void
