@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -247,7 +248,9 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-STRANGER = 54321  # a user that has no other processes; root has no limit
+# A user that has no other processes, not even of another test run; for root
+# there is no limit.
+STRANGER = 50000 + os.getpid() % 10000
 
 
 def as_stranger(rig):
@@ -255,9 +258,11 @@ def as_stranger(rig):
     folder = rig.programs.file("stranger")
     os.mkdir(folder, 0o700)
     env_file = rig.env_file("default")
-    for path in (folder, env_file):
+    program = shutil.copy2(rig.programs.path("get_config"), folder)
+    for path in (folder, env_file, program):
         os.chown(path, STRANGER, STRANGER)
     return {"path": os.path.join(folder, "s"), "env_file": env_file,
+            "executable": program,  # the checkout may be closed to others
             "user": STRANGER, "group": STRANGER, "extra_groups": [],
             "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NPROC,
                                                      (3, 3))}
