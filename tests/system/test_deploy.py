@@ -527,8 +527,8 @@ def listening_socket(server, name):
 
 
 @each("make, edit", [
-    (nginx, ("nginx/snippets/agora-agent/common.conf", "fastcgi_read_timeout 30s",
-             "fastcgi_read_timeout 1s")),
+    (nginx, ("nginx/snippets/agora-agent/common.conf",
+             "fastcgi_read_timeout 30s", "fastcgi_read_timeout 1s")),
     (proxy, ("apache/vhost-proxy-fcgi.conf", "timeout=30", "timeout=1"))])
 def test_silent_program(folder, make, edit):
     """504 in JSON, and a start is handed over once."""

@@ -205,7 +205,8 @@ def spawned(rig, arguments=(), **how):
     path = how.pop("path", None) or rig.programs.file("s")
     log = rig.programs.log_file("get_config.log")
     environment = rig.programs.environment(
-        {"AGORA_ENV_FILE": how.pop("env_file", rig.env_file("default"))})
+        {"AGORA_ENV_FILE": how.pop("env_file", rig.env_file("default")),
+         **how.pop("env", {})})
     process = rig.programs.spawn("get_config", ["--listen", path, *arguments],
                                  environment, log, **how)
     program = Program(process, path, log)
@@ -263,6 +264,8 @@ def as_stranger(rig):
         os.chown(path, STRANGER, STRANGER)
     return {"path": os.path.join(folder, "s"), "env_file": env_file,
             "executable": program,  # the checkout may be closed to others
+            # Looking for leaks takes a process more.
+            "env": {"ASAN_OPTIONS": "detect_leaks=0"},
             "user": STRANGER, "group": STRANGER, "extra_groups": [],
             "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NPROC,
                                                      (3, 3))}
