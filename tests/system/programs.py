@@ -126,7 +126,7 @@ class Programs:
         return str(self.bin / f"{endpoint}.fcgi")
 
     def file(self, name):
-        """A new path in the session's folder."""
+        """A new path in the folder of this run."""
         self.names += 1
         return os.path.join(self.folder, f"{self.names}-{name}")
 
