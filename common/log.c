@@ -72,7 +72,8 @@ append_escaped(char line[static LOG_LINE_MAX], size_t len, const char *text)
 /*
  * Writes a line at once or not at all: one write per line, so that those of
  * several processes do not mix, and none to a reader that does not keep up,
- * for whom a request must not wait.
+ * for whom a request must not wait. (Two processes may still race for a pipe's
+ * last room; the one that loses waits for its reader.)
  */
 static bool
 write_line(const char *line, size_t len)

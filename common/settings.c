@@ -228,6 +228,8 @@ settings_load(struct settings_source *source)
 		settings_findings(&reading, log_finding, NULL);
 		settings = reading.settings;
 		reading.settings = NULL;
+	} else {
+		source->loaded = false; /* so that it is tried again */
 	}
 	settings_reading_free(&reading);
 	return settings;

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -130,8 +129,6 @@ cgi_serve(struct service *service, char **environment)
 	struct exchange_body body = { .data = "" };
 	bool post = strcmp(service->endpoint->method, "POST") == 0;
 
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		return 1;
 	read_body(&body, params_get(environment, "CONTENT_LENGTH"), post);
 	exchange_run(&cgi.exchange, environment, &body);
 	if (loop_run(service->loop) == -1) {

@@ -15,6 +15,7 @@
 #include "fcgi/exchange.h"
 #include "fcgi/record.h"
 #include "fcgi/service.h"
+#include "fcgi/signals.h"
 
 #define STOP_FRESH_MS 250 /* for the first byte, when stopping */
 #define STOP_REST_MS 2000 /* for the rest of a request, when stopping */
@@ -58,7 +59,10 @@ loop_of(const struct connection *connection)
 int
 connections_init(void)
 {
-	return FCGX_Init() == 0 ? 0 : -1;
+	if (FCGX_Init() != 0)
+		return -1;
+	signals_ignore_pipe();
+	return 0;
 }
 
 static void
@@ -274,9 +278,10 @@ static void
 connection_wait_on(struct connection *connection, size_t arrived)
 {
 	int64_t now = sys_monotonic_ms(), left;
+	bool parked = connection->state == PARKED;
+	bool stopping = connection->all->stopping;
 
-	if (arrived == 0 && connection->state == PARKED &&
-	    connection->all->stopping) {
+	if (arrived == 0 && parked && stopping) {
 		connection_close(connection);
 		return;
 	}
@@ -286,8 +291,11 @@ connection_wait_on(struct connection *connection, size_t arrived)
 		connection->first_byte = now;
 	connection->state = ARRIVING;
 	connection->seen = arrived;
-	if (connection->all->stopping)
-		return; /* its time is set already */
+	if (stopping) {
+		if (parked) /* else its time is set already */
+			connection_limit(connection, STOP_REST_MS);
+		return;
+	}
 	left = connection->first_byte + EXCHANGE_ARRIVAL_MS - now;
 	connection_limit(connection,
 	    left < EXCHANGE_SILENCE_MS ? left : EXCHANGE_SILENCE_MS);

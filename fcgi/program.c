@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -153,6 +154,20 @@ check(const struct endpoint *endpoint)
 	return status;
 }
 
+/*
+ * A web server may start us without some of the three standard descriptors
+ * (FastCGI specification, 2.2); the next socket must not become stderr.
+ */
+static void
+fill_descriptors(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) == -1)
+			(void)!open("/dev/null", O_RDWR);
+}
+
 /* Memory holds the certificate: no crash may write it to a disk. */
 static void
 forbid_cores(void)
@@ -233,9 +248,12 @@ program_main(int argc, char *argv[], const struct endpoint *endpoint)
 {
 	struct listener listener;
 	struct options options = { .action = SERVE };
-	bool inherited = listener_inherited(&listener, environ);
+	bool inherited;
 
+	fill_descriptors();
 	forbid_cores();
+	signals_ignore_pipe();
+	inherited = listener_inherited(&listener, environ);
 	if (!inherited && is_cgi())
 		return serve(endpoint, NULL);
 	parse_options(argc, argv, &options);

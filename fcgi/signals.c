@@ -5,6 +5,12 @@
 #include "fcgi/signals.h"
 
 void
+signals_ignore_pipe(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+}
+
+void
 signals_hold(void)
 {
 	sigset_t set;
@@ -25,8 +31,7 @@ signals_open(const int *numbers)
 	sigemptyset(&set);
 	for (; *numbers != 0; numbers++)
 		sigaddset(&set, *numbers);
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
-	    sigprocmask(SIG_BLOCK, &set, NULL) == -1)
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == -1)
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -39,11 +44,4 @@ signals_next(int fd)
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		return 0;
 	return (int)info.ssi_signo;
-}
-
-void
-signals_hand_on(void)
-{
-	signals_hold(); /* SIGCHLD is the parent's */
-	signal(SIGPIPE, SIG_DFL);
 }

@@ -5,6 +5,13 @@
 #define FCGI_SIGNALS_H
 
 /*
+ * Ignores SIGPIPE: neither a client nor the reader of our log that has left
+ * ends us. To be called first of all, and again after libfcgi, which installs
+ * a handler of its own.
+ */
+void signals_ignore_pipe(void);
+
+/*
  * Blocks SIGTERM, SIGINT, SIGUSR1 and SIGHUP, and nothing else: a mask that
  * was inherited is forgotten. To be called before there is a socket: a signal
  * that comes before the loop runs must not end us with clients in the queue,
@@ -14,18 +21,11 @@ void signals_hold(void);
 
 /*
  * Blocks the signals in ${numbers} (0 ends the list) and returns a descriptor
- * that is readable when one is pending, or -1 with errno set. From now on
- * SIGPIPE is ignored.
+ * that is readable when one is pending, or -1 with errno set.
  */
 int signals_open(const int *numbers);
 
 /* The next pending signal of ${fd}, or 0. */
 int signals_next(int fd);
-
-/*
- * In a child that is about to become a worker: as signals_hold() left it. What
- * ends a worker stays blocked, and so waits until its loop runs.
- */
-void signals_hand_on(void);
 
 #endif

@@ -45,7 +45,7 @@ struct parent {
 	struct loop *loop;
 	struct listener *listener;
 	struct loop_watch signal_watch;
-	struct loop_timer settle_timer;
+	struct loop_timer settle_timer, again_timer;
 	struct leaving *leaving;
 	char program[PATH_MAX];
 	int count;
@@ -66,7 +66,7 @@ become_worker(const struct parent *parent, pid_t parent_pid)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent_pid)
 		_exit(1);
-	signals_hand_on();
+	signals_hold(); /* SIGCHLD is ours; the others wait for its loop */
 	/* dup2() of a descriptor onto itself would leave it close-on-exec. */
 	if (parent->listener->fd == STDIN_FILENO ||
 	    dup2(parent->listener->fd, STDIN_FILENO) != -1)
@@ -180,6 +180,9 @@ restart_abandon(struct parent *parent, struct worker *worker)
 	log_error("workers: the new program does not live; restart abandoned");
 	loop_timer_clear(parent->loop, &parent->settle_timer);
 	parent->restarting = -1;
+	if (parent->again) /* the signal may speak of another program */
+		loop_timer_set(parent->loop, &parent->again_timer,
+		    PAUSE_FIRST_MS);
 	parent->again = false;
 	if (worker->old != 0) {
 		worker->pid = worker->old;
@@ -243,6 +246,15 @@ restart_begin(struct parent *parent)
 		restart_next(parent);
 }
 
+static void
+restart_again(struct loop_timer *timer)
+{
+	struct parent *parent = LOOP_OWNER(timer, struct parent, again_timer);
+
+	if (!parent->stopping)
+		restart_begin(parent);
+}
+
 /* ---- ends -------------------------------------------------------------- */
 
 static void
@@ -280,6 +292,18 @@ worker_ended(struct parent *parent, pid_t pid, int status)
 	}
 }
 
+/* We may have inherited other children; nobody waits for those. */
+static bool
+all_gone(const struct parent *parent)
+{
+	int i;
+
+	for (i = 0; i < parent->count; i++)
+		if (parent->worker[i].pid != 0 || parent->worker[i].old != 0)
+			return false;
+	return parent->leaving == NULL;
+}
+
 static void
 reap(struct parent *parent)
 {
@@ -288,7 +312,7 @@ reap(struct parent *parent)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		worker_ended(parent, pid, status);
-	if (parent->stopping && pid == -1 && errno == ECHILD)
+	if (parent->stopping && all_gone(parent))
 		loop_stop(parent->loop);
 }
 
@@ -339,6 +363,7 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 	parent->count = count;
 	parent->restarting = -1;
 	parent->settle_timer.expired = settled;
+	parent->again_timer.expired = restart_again;
 	parent->signal_watch.ready = signal_ready;
 	/* By name, not /proc/self/exe: an upgrade puts a new file there. */
 	len = readlink("/proc/self/exe", parent->program,

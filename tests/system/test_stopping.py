@@ -76,6 +76,42 @@ def test_all_that_is_queued_is_answered(rig, workers):
     assert not os.path.exists(program.socket)
 
 
+def test_half_a_request_on_a_parked_connection(rig):
+    """It comes while the process stops: it gets two seconds, not all."""
+    program = rig.programs.listen("get_config", rig.env_file("default"), 0)
+    with fc.Connection(program.socket, 60 * PATIENCE) as connection:
+        connection.send(KEPT)
+        answered(connection)
+        os.kill(program.pid, signal.SIGSTOP)
+        os.kill(program.pid, signal.SIGTERM)
+        connection.send(KEPT[:20])
+        os.kill(program.pid, signal.SIGCONT)
+        assert program.process.wait(10 * PATIENCE) == 0
+
+
+def test_children_of_somebody_else(rig):
+    """A parent that was given other children does not wait for them."""
+    path, log = rig.programs.file("s"), rig.programs.log_file("others.log")
+    env = rig.programs.environment({"AGORA_ENV_FILE":
+                                    rig.env_file("default")})
+    with open(log.path, "ab") as stderr:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", 'sleep 30 & echo $!; exec "$@"', "sh",
+             rig.programs.path("get_config"), "--listen", path,
+             "--workers", "1"],
+            env=env, stderr=stderr, stdout=subprocess.PIPE)
+    other = int(process.stdout.readline())
+    try:
+        wait_until(lambda: can_connect(path), 10 * PATIENCE, "it listens")
+        succeeded(get(path))
+        process.terminate()
+        assert process.wait(10 * PATIENCE) == 0
+        assert alive(other)
+    finally:
+        os.kill(other, signal.SIGKILL)
+        process.stdout.close()
+
+
 def slow_start(program, upstream, seconds):
     """Sends a start that takes a while; returns its connection."""
     calls = upstream.calls()
@@ -292,6 +328,70 @@ def test_no_more_processes(rig):
         fourth.kill()
     wait_until(lambda: len(children(program.pid)) == 2, 20, "a new worker")
     assert program.stop() == 0
+
+
+# -- Descriptors and pipes ----------------------------------------------------
+
+def unread_pipe():
+    """The writing end of a pipe that nobody will read."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.skipif(WRAPPED, reason="valgrind writes to stderr itself")
+def test_a_log_reader_that_has_left(rig, upstream):
+    """Workers live, and are replaced, though every line of theirs is lost;
+    settings with a warning make one before the loop runs."""
+    env_file = rig.programs.env_file(upstream.settings(), mode=0o644)
+    writer = unread_pipe()
+    path = rig.programs.file("s")
+    process = subprocess.Popen(
+        [rig.programs.path("get_config"), "--listen", path, "--workers", "1"],
+        env=rig.programs.environment({"AGORA_ENV_FILE": env_file}),
+        stderr=writer)
+    os.close(writer)
+    try:
+        wait_until(lambda: can_connect(path), 10, "it listens")
+        succeeded(get(path))
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        succeeded(get(path))
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.skipif(WRAPPED, reason="valgrind writes to stderr itself")
+def test_a_log_reader_that_has_left_cgi(rig):
+    """Bad settings are said to nobody, and answered all the same."""
+    writer = unread_pipe()
+    done = subprocess.run(
+        [rig.programs.path("get_config")], stdout=subprocess.PIPE,
+        stderr=writer, check=False, env=rig.programs.environment(
+            {**GET, "AGORA_ENV_FILE": rig.env_file("unconfigured")}))
+    os.close(writer)
+    refused(parse_cgi(done.stdout), 500)
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(WRAPPED, reason="the wrapper opens files of its own")
+def test_closed_descriptors(rig):
+    """Without stdout and stderr no socket becomes one of them."""
+    path = rig.programs.file("s")
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh",
+         rig.programs.path("get_config"), "--listen", path],
+        env=rig.programs.environment(
+            {"AGORA_ENV_FILE": rig.env_file("default")}))
+    try:
+        wait_until(lambda: can_connect(path), 10, "it listens")
+        succeeded(get(path))
+        for number in range(3):
+            assert os.readlink(f"/proc/{process.pid}/fd/{number}") == \
+                "/dev/null"
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
 
 
 # -- Sockets that are handed over --------------------------------------------
