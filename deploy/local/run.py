@@ -19,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests/system"), str(ROOT / "tests/sandbox")]
 
 # pylint: disable=wrong-import-position
 import client  # noqa: E402  the sandbox
+import processes  # noqa: E402
 import servers  # noqa: E402  nginx and Apache from deploy/
 
 BUILD = ROOT / os.environ.get("B", "build")
@@ -53,34 +55,39 @@ def missing_only(report):
         for name in NAMES)
 
 
+def files():
+    """The settings files that a checkout has, the first one first."""
+    named = os.environ.get("AGORA_ENV_FILE")
+    names = [named] if named else [ROOT / ".env.local", ROOT / ".env"]
+    return [pathlib.Path(name) for name in names if os.path.isfile(name)]
+
+
 def look_up(name, pattern):
     """A setting that this script itself needs, or None.
 
     ${pattern} is what its value looks like, which is simple enough to need
     no more of the files' grammar. The programs read the files properly.
     """
-    keys = (name, f"AGORA_{name}")
-    for key in keys:
-        if os.environ.get(key):
-            return os.environ[key]
-    line = re.compile(rf"""^\s*(?:export\s+)?(?:{"|".join(keys)})\s*=\s*
+    if os.environ.get(name):
+        return os.environ[name]
+    line = re.compile(rf"""^\s*(?:export\s+)?{name}\s*=\s*
                       ["']?({pattern})["']?\s*(?:\#.*)?$""", re.M | re.X)
-    for file in (os.environ.get("AGORA_ENV_FILE", ""), ROOT / ".env.local",
-                 ROOT / ".env"):
-        if os.path.isfile(file):
-            found = line.search(pathlib.Path(file).read_text(encoding="utf-8"))
-            if found:
-                return found.group(1)
+    for file in files():
+        found = line.findall(file.read_text(encoding="utf-8"))
+        if found:
+            return found[-1]
     return None
 
 
-def credential(name):
-    """The value of APP_ID or APP_CERTIFICATE, for the sandbox's ears only."""
-    value = look_up(name, "[0-9a-fA-F]{32}")
-    if value is None:
-        raise SystemExit(f"SANDBOX=1: {name} is not in the environment, "
-                         ".env.local or .env of this folder")
-    return value
+def credentials():
+    """The pair that is set, or the demo pair."""
+    pair = [look_up(name, "[0-9a-fA-F]{32}") or
+            look_up(f"AGORA_{name}", "[0-9a-fA-F]{32}") for name in NAMES]
+    if all(pair):
+        return pair
+    say("no credentials in the environment, .env.local or .env of this "
+        "folder: using a demo pair")
+    return [DEMO_APP_ID, DEMO_CERTIFICATE]
 
 
 def port_number():
@@ -107,18 +114,16 @@ class Stack:
         self.sandbox = self.server = None
         self.programs = []
 
-    def start_sandbox(self, demo):
-        """Points the programs at a sandbox of their own."""
-        app_id = DEMO_APP_ID if demo else credential("APP_ID")
-        certificate = DEMO_CERTIFICATE if demo else \
-            credential("APP_CERTIFICATE")
+    def start_sandbox(self):
+        """Points the programs at a sandbox of their own. Both get the same
+        pair, by the environment, which beats the files."""
+        app_id, certificate = credentials()
         self.sandbox = client.Sandbox(self.folder, app_id=app_id,
                                       app_certificate=certificate)
         self.sandbox.start()
         self.env.update(AGORA_API_BASE_URL=self.sandbox.base_url,
-                        AGORA_CA_FILE=self.sandbox.ca_file)
-        if demo:
-            self.env.update(APP_ID=app_id, APP_CERTIFICATE=certificate)
+                        AGORA_CA_FILE=self.sandbox.ca_file,
+                        APP_ID=app_id, APP_CERTIFICATE=certificate)
         say(f"sandbox: {self.sandbox.origin} stands in for Agora")
 
     def start_programs(self):
@@ -130,7 +135,11 @@ class Stack:
                 [BUILD / f"{name}.fcgi", "--listen", sockets[name],
                  "--workers", "2"], cwd=ROOT, env=self.env,
                 stdin=subprocess.DEVNULL))
-        servers.await_sockets(sockets.values(), self.programs)
+        for path, program in zip(sockets.values(), self.programs):
+            while not processes.can_connect(path):
+                if program.poll() is not None:
+                    raise RuntimeError(f"{program.args[0]} has ended")
+                time.sleep(0.01)
         return sockets
 
     def start_server(self, kind, port, sockets):
@@ -155,13 +164,13 @@ class Stack:
             self.sandbox.stop(check=False)
 
 
-def serve(stack, kind, port, sandbox, demo):
+def serve(stack, kind, port, sandbox):
     """Starts everything and waits for a signal or for something to end."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: over.set())
     if sandbox:
-        stack.start_sandbox(demo)
+        stack.start_sandbox()
     stack.start_server(kind, port, stack.start_programs())
     say(f"ready: http://localhost:{port}")
     watched = stack.programs + [stack.server.process]
@@ -186,14 +195,11 @@ def main():
         say(report)
         return 1
     sandbox = demo or os.environ.get("SANDBOX") == "1"
-    if demo:
-        say("no credentials are set (APP_ID, APP_CERTIFICATE in .env): "
-            "using a demo pair and the sandbox")
     with tempfile.TemporaryDirectory(prefix="agora-agent-") as folder:
         os.chmod(folder, 0o711)
         stack = Stack(folder)
         try:
-            return serve(stack, kind, port, sandbox, demo)
+            return serve(stack, kind, port, sandbox)
         except (AssertionError, OSError, RuntimeError) as error:
             say(f"cannot serve: {error}")
             return 1
