@@ -7,6 +7,7 @@ style bans; no function over 100 lines.
 
 import pathlib
 import re
+import statistics
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ GETENV = re.compile(r"\b(getenv|secure_getenv)\s*\(")
 # Everything else is handed its settings.
 GETENV_FILES = {"common/settings.c"}
 LINES_MAX = 100
+LINES_MEDIAN = 25
 
 
 def strip(text):
@@ -59,22 +61,28 @@ def check_names(name, code):
         yield f"{name}: settings are read by common/settings.c alone"
 
 
-def check_lengths(name, code):
-    """A function starts with a brace in column one and ends with one."""
+def lengths(code):
+    """Start and length of every function, whose braces are in column one."""
     start = None
     for number, line in enumerate(code.split("\n"), 1):
         if line == "{":
             start = number
         elif line == "}" and start is not None:
-            if number - start > LINES_MAX:
-                yield f"{name}:{start}: {number - start} lines, " \
-                    f"at most {LINES_MAX}"
+            yield start, number - start
             start = None
+
+
+def check_lengths(name, code):
+    """None is longer than a person reads at once."""
+    for start, length in lengths(code):
+        if length > LINES_MAX:
+            yield f"{name}:{start}: {length} lines, at most {LINES_MAX}"
 
 
 def main():
     """Prints every finding; exit status 1 if there is one."""
     findings = []
+    all_lengths = []
     for path in sorted(ROOT.glob("common/*.[ch]")) + \
             sorted(ROOT.glob("fcgi/*.[ch]")):
         name = str(path.relative_to(ROOT))
@@ -83,6 +91,10 @@ def main():
         findings += check_includes(name, text)
         findings += check_names(name, code)
         findings += check_lengths(name, code)
+        all_lengths += [length for _, length in lengths(code)]
+    if statistics.median(all_lengths) > LINES_MEDIAN:
+        findings.append(f"the median function has more than {LINES_MEDIAN} "
+                        "lines")
     print("\n".join(findings), end="\n" if findings else "")
     return 1 if findings else 0
 
