@@ -39,7 +39,7 @@ LINK = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen \
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
 
-IS_GCC := $(if $(findstring clang,$(shell $(CC) --version)),,yes)
+IS_GCC := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,yes)
 ARCH := $(shell uname -m)
 
 # VARIANT: empty (the product), asan, or plain (for valgrind and coverage,
