@@ -130,15 +130,14 @@ asan:
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
 	    $(MAKE) --no-print-directory -s check B=build-asan VARIANT=asan
 
-# Workers are executed anew, hence --trace-children.
-VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
-	--trace-children=yes
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full
 valgrind:
 	@$(PACKAGES) test
 	@$(MAKE) --no-print-directory -s unit B=build-plain VARIANT=plain \
 	    UNIT_RUNNER="$(VALGRIND)"
 	@$(MAKE) --no-print-directory -s all B=build-plain VARIANT=plain
-	@PROGRAM_WRAPPER="$(VALGRIND)" B=build-plain $(PYTHON) -m pytest -q \
+	@# Workers are executed anew, hence --trace-children.
+	@PROGRAM_WRAPPER="$(VALGRIND) --trace-children=yes" B=build-plain $(PYTHON) -m pytest -q \
 	    -p no:cacheprovider -n 2 -k "cgi and not apache" \
 	    tests/system/test_endpoints.py
 
