@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -55,6 +56,18 @@ struct parent {
 	struct worker worker[];
 };
 
+/*
+ * Makes ${fd} descriptor 0 of the program to be executed. dup2(2) of one onto
+ * itself would leave it close-on-exec.
+ */
+static int
+hand_over(int fd)
+{
+	if (fd == STDIN_FILENO)
+		return fcntl(fd, F_SETFD, 0);
+	return dup2(fd, STDIN_FILENO);
+}
+
 /* In the child: becomes the program, with the socket as descriptor 0. */
 static _Noreturn void
 become_worker(const struct parent *parent, pid_t parent_pid)
@@ -67,9 +80,7 @@ become_worker(const struct parent *parent, pid_t parent_pid)
 	if (getppid() != parent_pid)
 		_exit(1);
 	signals_hold(); /* SIGCHLD is ours; the others wait for its loop */
-	/* dup2() of a descriptor onto itself would leave it close-on-exec. */
-	if (parent->listener->fd == STDIN_FILENO ||
-	    dup2(parent->listener->fd, STDIN_FILENO) != -1)
+	if (hand_over(parent->listener->fd) != -1)
 		execv(parent->program, argv);
 	log_error("workers: %s: %s", parent->program, strerror(errno));
 	_exit(127);

@@ -401,10 +401,10 @@ def inheriting(rig):
     """Starts get_config with a listening socket on descriptor 0."""
     started = []
 
-    def start(sock, **env):
+    def start(sock, *arguments, **env):
         log = rig.programs.log_file("inherit.log")
         process = rig.programs.spawn(
-            "get_config", [], rig.programs.environment(
+            "get_config", arguments, rig.programs.environment(
                 {"AGORA_ENV_FILE": rig.env_file("default"), **env}),
             log, stdin=sock)
         started.append(process)
@@ -415,6 +415,21 @@ def inheriting(rig):
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def test_workers_on_an_inherited_socket(rig, inherit):
+    """As under spawn-fcgi: descriptor 0 is handed on to every worker."""
+    path = rig.programs.file("s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind(path)
+        sock.listen(16)
+        program = inherit(sock, "--workers", "2")
+    workers = wait_until(lambda: len(children(program.pid)) == 2 and
+                         children(program.pid), 10 * PATIENCE, "workers")
+    for _ in range(4):
+        succeeded(get(path))
+    assert sorted(children(program.pid)) == sorted(workers), "they ended"
+    assert program.stop() == 0
 
 
 def test_abstract_socket_is_refused(inherit):
