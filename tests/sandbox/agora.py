@@ -2,7 +2,9 @@
 them, with every call entered in the ledger and open to faults.
 """
 
+import asyncio
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -11,12 +13,13 @@ import accesstoken
 import faults
 import rules
 import wire
-from ledger import STATES, Agents, Ledger
+from ledger import ID_LEN, STATES, Agents, Ledger
 
 BASES = (["api", "conversational-ai-agent"],
          ["cn", "api", "conversational-ai-agent"])
 LIST_LIMIT = 20
 LIST_SECONDS = 7200
+AGENT_ID = re.compile(rb"[0-9A-Z]{%d}" % ID_LEN)
 NO_ROUTE = {"message": "no Route matched with those values"}
 
 
@@ -71,6 +74,15 @@ def _lenient_body(body):
         return {"unreadable": body.decode("utf-8", "replace")}
 
 
+def _without(body, name):
+    """A JSON body without one of its members."""
+    value = json.loads(body or b"null")
+    if not isinstance(value, dict):
+        return body
+    value.pop(name, None)
+    return json.dumps(value).encode("utf-8")
+
+
 class Agora:
     """One project at the service."""
 
@@ -80,9 +92,13 @@ class Agora:
         self.agents = Agents(idle_factor)
         self.ledger = Ledger()
         self.faults = faults.Faults()
+        self.late = set()  # timers of calls that are carried out later
 
     def reset(self):
-        """As new: no agents, no entries, no faults."""
+        """As new: no agents, no entries, no faults, no call to come."""
+        for timer in self.late:
+            timer.cancel()
+        self.late.clear()
         self.agents.clear()
         self.ledger.clear()
         self.faults.clear()
@@ -108,7 +124,19 @@ class Agora:
         entry["fault"] = do or None
         response = self._disturbed(response, do)
         entry["status"] = response.status if faults.answers(do) else None
+        agent = call.kind == "leave" and self.agents.find(call.agent_id)
+        if agent:
+            agent.note_leave(entry)
         return response, do, entry
+
+    def delivered(self, response, entry):
+        """Notes that the whole answer has been sent: its client now knows
+        the agents that it names."""
+        entry["whole"] = True
+        for agent_id in AGENT_ID.findall(response.body):
+            agent = self.agents.by_id.get(agent_id.decode("ascii"))
+            if agent:
+                agent.note_told(entry)
 
     def _label(self, call, entry):
         """Says in the entry which call and channel this is, as far as a
@@ -128,20 +156,41 @@ class Agora:
         """The honest answer to a call. It is only checked, not carried out,
         when a fault says so; the answer is then the fault's to make."""
         check = getattr(self, f"_check_{call.kind}")
-        perform = getattr(self, f"_do_{call.kind}")
         try:
             self._check_project(call)
             check(call)
-            if not faults.executes(do):
-                entry["checked"] = 200
-                return wire.Response()
-            response = perform(call, do)
         except rules.Refused as refused:
-            entry["checked"] = refused.status
-            return wire.json_response(refused.status, refused.answer)
+            return self._refused(refused, entry)
+        if "execute_after_s" in do:
+            self._perform_late(call, entry, do)
+        if not faults.executes(do):
+            entry["checked"] = 200
+            return wire.Response()
+        return self._perform(call, entry, do)
+
+    def _perform(self, call, entry, do):
+        try:
+            response = getattr(self, f"_do_{call.kind}")(call, do)
+        except rules.Refused as refused:
+            return self._refused(refused, entry)
         entry["executed"] = True
         entry["checked"] = response.status
         return response
+
+    def _perform_late(self, call, entry, do):
+        """As a service does that is still busy with a call whose client has
+        given up."""
+        def perform():
+            self.late.discard(timer)
+            self._perform(call, entry, do)
+        timer = asyncio.get_running_loop().call_later(
+            do["execute_after_s"], perform)
+        self.late.add(timer)
+
+    @staticmethod
+    def _refused(refused, entry):
+        entry["checked"] = refused.status
+        return wire.json_response(refused.status, refused.answer)
 
     def _disturbed(self, response, do):
         """The answer with what a fault puts in its place."""
@@ -152,6 +201,8 @@ class Agora:
             text = isinstance(body, str)
             response.body = (body if text else json.dumps(body)).encode()
             response.headers["Content-Type"] = "application/json"
+        for name in do.get("omit", ()):
+            response.body = _without(response.body, name)
         if status in (204, 304):
             response.body = b""
         response.status = status
@@ -208,20 +259,24 @@ class Agora:
     # -- The calls themselves -----------------------------------------------
 
     def _do_join(self, call, do):
-        running = self.agents.running(call.body["name"])
-        if running:
+        holder = self.agents.holder(call.body["name"])
+        if holder:
             refused = rules.Refused(409, "TaskConflict",
                                     "an agent of that name is running")
             if "conflict_id" in do:
-                refused.answer[do["conflict_id"]] = running.agent_id
+                refused.answer[do["conflict_id"]] = holder.agent_id
             raise refused
-        agent = self.agents.start(call.body)
+        agent = self.agents.start(call.body,
+                                  do.get("agent_status", "RUNNING"),
+                                  do.get("agent_status_s"))
         return wire.json_response(200, {
             "agent_id": agent.agent_id, "create_ts": agent.start_ts,
             "status": agent.status})
 
-    def _do_leave(self, call, _do):
-        self.agents.stop(self.agents.find(call.agent_id))
+    def _do_leave(self, call, do):
+        self.agents.stop(self.agents.find(call.agent_id),
+                         status=do.get("agent_status", "STOPPED"),
+                         seconds=do.get("agent_status_s"))
         return wire.Response()
 
     def _do_get(self, call, _do):
@@ -231,7 +286,7 @@ class Agora:
                 "message", "start_ts", "stop_ts", "status", "agent_id",
                 "name")})
 
-    def _do_list(self, call, _do):
+    def _do_list(self, call, do):
         query = call.request.query
         now = int(time.time())
         since = int(query.get("from_time") or now - LIST_SECONDS)
@@ -239,10 +294,10 @@ class Agora:
         limit = int(query.get("limit") or LIST_LIMIT)
         start = int(query.get("cursor") or 0)
         states = [STATES[int(s)] for s in query.get("state", "2").split(",")]
-        found = [agent for agent in self.agents.all()
+        channel = None if do.get("unfiltered") else query.get("channel")
+        found = [agent for agent in self.agents.all(channel)
                  if agent.status in states
-                 and since <= agent.start_ts <= until
-                 and query.get("channel", agent.channel) == agent.channel]
+                 and since <= agent.start_ts <= until]
         shown = found[start:start + limit]
         more = start + limit < len(found)
         return wire.json_response(200, {

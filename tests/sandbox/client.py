@@ -17,6 +17,7 @@ import time
 from urllib.parse import quote, urlencode
 
 import accesstoken
+import faults
 from sandbox import APP_CERTIFICATE, APP_ID
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -129,13 +130,20 @@ class Sandbox:
             raise ValueError(f"{name}: {answer.body.decode()}")
         return answer.json()
 
-    def _request(self, method, target, body, headers, context):
-        if self.origin.startswith("https:"):
-            connection = http.client.HTTPSConnection(
-                self.host, self.port, timeout=CALL_S, context=context)
-        else:
-            connection = http.client.HTTPConnection(
-                self.host, self.port, timeout=CALL_S)
+    def connection(self, context=None, timeout=CALL_S):
+        """A connection to it, verified by ca_file unless a context says
+        otherwise. The caller closes it."""
+        if not self.origin.startswith("https:"):
+            return http.client.HTTPConnection(self.host, self.port,
+                                              timeout=timeout)
+        if context is None:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        return http.client.HTTPSConnection(self.host, self.port,
+                                           timeout=timeout, context=context)
+
+    def _request(self, method, target, body, headers, context=None,
+                 connection=None):
+        connection = connection or self.connection(context)
         try:
             if method == "POST" and body is None:
                 body = b""
@@ -163,16 +171,37 @@ class Sandbox:
         return self.agents("running", channel)
 
     def set_agent(self, agent_id, **members):
-        """Changes status or start_ts of an agent."""
+        """Changes status (for status_s seconds) or start_ts of an agent."""
         return self._control("POST", "agents",
                              {"agent_id": agent_id, **members})
 
-    def fault(self, call=None, *, match=None, **do):
+    def unknown(self, state=None):
+        """Running agents, or with "any" also ended ones, whose id was in no
+        answer that was sent whole."""
+        return self._control("GET", "unknown", state=state)["agents"]
+
+    def duplicates(self):
+        """{"now", "ever"}: pairs of channel and agent_rtc_uid with more than
+        one running agent."""
+        return self._control("GET", "duplicates")
+
+    def fault(self, call=None, *, match=None, chance=1, seed=0, **do):
         """Adds a fault: fault("join", status=503, match={"times": 2})."""
         wanted = dict(match or {})
         if call is not None:
             wanted["call"] = call
-        self.faults([{"match": wanted, "do": do}])
+        self.faults([{"match": wanted, "do": do, "chance": chance,
+                      "seed": seed}])
+
+    def lose(self, *calls, before=0.0, after=0.0, seed=0):
+        """Loses answers: of all calls, or of those named, the share
+        ${before} is closed without being carried out and the share ${after}
+        once it has been."""
+        self.faults([
+            {"match": {"call": call}, "chance": chance, "seed": seed,
+             "do": {"close": "before", "execute": execute}}
+            for call in calls or faults.CALLS
+            for chance, execute in ((before, False), (after, True))])
 
     def faults(self, items):
         """Adds faults as the control call takes them."""
@@ -198,8 +227,10 @@ class Sandbox:
             issue_ts=issued, expire=seconds,
             salt=random.randrange(1, 100000000))
 
-    def call(self, method, path, body=None, *, token=None, headers=None):
-        """A call below /v2/projects/{app id}, verified by ca_file."""
+    def call(self, method, path, body=None, *, token=None, headers=None,
+             over=None):
+        """A call below /v2/projects/{app id}, verified by ca_file; over a
+        new connection or the last over ${over}."""
         base = self.base_url[len(self.origin):]
         sent = {"Authorization": f"agora token={token or self.token()}"}
         if body is not None:
@@ -208,9 +239,8 @@ class Sandbox:
                 body = json.dumps(body)
         sent.update(headers or {})
         sent = {name: value for name, value in sent.items() if value}
-        context = ssl.create_default_context(cafile=self.ca_file)
         return self._request(method, f"{base}/v2/projects/{self.app_id}{path}",
-                             body, sent, context)
+                             body, sent, connection=over)
 
     def join_body(self, channel, uid="58888506", name=None):
         """A join body as the backend's default agent has it."""
@@ -235,10 +265,10 @@ class Sandbox:
             },
         }
 
-    def join(self, channel, uid="58888506", name=None):
+    def join(self, channel, uid="58888506", name=None, over=None):
         """Starts an agent as a well-behaved client."""
         return self.call("POST", "/join", self.join_body(channel, uid, name),
-                         token=self.token(channel, uid))
+                         token=self.token(channel, uid), over=over)
 
     def leave(self, agent_id):
         """Stops an agent as a well-behaved client."""

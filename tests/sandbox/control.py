@@ -7,7 +7,7 @@ import json
 
 import wire
 from faults import BadFault
-from ledger import ALIVE, STATES
+from ledger import ALIVE, SERVING, STATES
 
 
 class BadControl(ValueError):
@@ -27,6 +27,8 @@ class Control:
             ("GET", "ledger"): self._ledger,
             ("GET", "agents"): self._agents,
             ("POST", "agents"): self._set_agent,
+            ("GET", "unknown"): self._unknown,
+            ("GET", "duplicates"): self._duplicates,
             ("POST", "faults"): self._faults,
             ("POST", "certificate"): self._certificate,
             ("POST", "reset"): self._reset,
@@ -56,8 +58,19 @@ class Control:
         channel = request.query.get("channel")
         wanted = {None: STATES, "running": ALIVE}.get(state, (state,))
         return {"agents": [
-            agent.shown() for agent in self.agora.agents.all()
-            if agent.status in wanted and channel in (None, agent.channel)]}
+            agent.shown() for agent in self.agora.agents.all(channel)
+            if agent.status in wanted]}
+
+    def _unknown(self, request):
+        """Agents whose id nobody was ever told: those that still cost money
+        and that nobody is ending, or all that there ever were."""
+        wanted = STATES if request.query.get("state") == "any" else SERVING
+        return {"agents": [agent.shown()
+                           for agent in self.agora.agents.unknown()
+                           if agent.status in wanted]}
+
+    def _duplicates(self, _request):
+        return self.agora.agents.duplicates()
 
     def _set_agent(self, request):
         """Puts an agent into another state or time of start."""
@@ -67,10 +80,9 @@ class Control:
             raise BadControl("no such agent")
         if wanted.get("status", "RUNNING") not in STATES:
             raise BadControl(f"status is none of {STATES}")
-        if wanted.get("status", "RUNNING") not in ALIVE:
-            if agent.status in ALIVE:
-                self.agora.agents.stop(agent)
-        agent.status = wanted.get("status", agent.status)
+        if "status" in wanted:
+            self.agora.agents.put(agent, wanted["status"],
+                                  wanted.get("status_s"))
         agent.start_ts = int(wanted.get("start_ts", agent.start_ts))
         return agent.shown()
 

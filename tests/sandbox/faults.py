@@ -8,7 +8,10 @@ calling a channel "fault-...".
 import base64
 import binascii
 import math
+import random
 import re
+
+from ledger import STATES
 
 CALLS = ("join", "leave", "get", "list")
 MATCH = {"call": str, "channel": str, "agent_id": str, "host": str,
@@ -17,12 +20,15 @@ DO = {"status": int, "headers": dict, "body": object, "delay_s": (int, float),
       "execute": bool, "close": str, "raw": str, "prefix": str,
       "drip": (int, float), "drip_body": (int, float), "body_size": int,
       "headers_count": int, "header_size": int, "conflict_id": str,
-      "hang": bool}
+      "hang": bool, "execute_after_s": (int, float),
+      "agent_status": str, "agent_status_s": (int, float),
+      "unfiltered": bool, "omit": list}
+FAULT = {"match": dict, "do": dict, "chance": (int, float), "seed": int}
 CLOSE = ("before", "reset", "mid_headers", "after_headers", "mid_body",
          "after")
 # Members that replace or swallow the real answer. A fault with one of them
 # does not carry out the call unless it says so: an error is an error.
-REPLACES = ("status", "body", "raw", "hang")
+REPLACES = ("status", "body", "raw", "hang", "execute_after_s")
 
 REASONS = {
     400: "InvalidRequest", 401: "InvalidPermission",
@@ -80,6 +86,14 @@ PATTERNS = (
     (r"(\d{3})-after-(.+)", lambda m: {
         "status": int(m[1]), "headers": {"Retry-After": m[2]}}),
     (r"slow-" + NUMBER, lambda m: {"delay_s": float(m[1])}),
+    (r"late-" + NUMBER, lambda m: {
+        "execute_after_s": float(m[1]), "close": "before"}),
+    (r"late-hang-" + NUMBER, lambda m: {
+        "execute_after_s": float(m[1]), "hang": True}),
+    (r"(starting|recovering)-" + NUMBER, lambda m: {
+        "agent_status": m[1].upper(), "agent_status_s": float(m[2])}),
+    (r"burnt-" + NUMBER, lambda m: {
+        "agent_status": "STOPPING", "agent_status_s": float(m[1])}),
     (r"drip-" + NUMBER, lambda m: {"drip": float(m[1])}),
     (r"drip-body-" + NUMBER, lambda m: {"drip_body": float(m[1])}),
 )
@@ -129,6 +143,11 @@ def _check_values(match, do):
         raise BadFault(f"match.call is none of {CALLS}")
     if do.get("close", "after") not in CLOSE:
         raise BadFault(f"do.close is none of {CLOSE}")
+    if do.get("agent_status", "IDLE") not in STATES:
+        raise BadFault(f"do.agent_status is none of {STATES}")
+    if "execute_after_s" in do and (answers(do) and "status" not in do
+                                    or do.get("execute")):
+        raise BadFault("do.execute_after_s needs an answer that is lost")
     for name in ("raw", "prefix"):
         try:
             base64.b64decode(do.get(name, ""), validate=True)
@@ -137,14 +156,19 @@ def _check_values(match, do):
 
 
 class Fault:
-    """One fault and how often its match has been seen."""
+    """One fault and how often its match has been seen. With a ${chance}
+    below 1 it is the ${seed} that says which of these calls count."""
 
-    def __init__(self, match, do):
+    def __init__(self, match, do, chance=1, seed="0"):
         _check_members(match, MATCH, "match")
         _check_members(do, DO, "do")
         _check_values(match, do)
+        if not 0 <= chance <= 1:
+            raise BadFault("chance is not in 0..1")
         self.match = match
         self.do = do
+        self.chance = chance
+        self.random = random.Random(seed)
         self.seen = 0
         self.first = match.get("nth", 1)
         times = match.get("times", 1 if "nth" in match else math.inf)
@@ -158,7 +182,7 @@ class Fault:
 
     def hit(self, facts):
         """Counts the call if it matches; whether this one is to fail."""
-        if not self.matches(facts):
+        if not self.matches(facts) or self.random.random() >= self.chance:
             return False
         self.seen += 1
         return self.first <= self.seen <= self.last
@@ -182,8 +206,11 @@ class Faults:
             raise BadFault("not a list of faults")
         made = []
         for item in items:
-            _check_members(item, {"match": dict, "do": dict}, "fault")
-            made.append(Fault(item.get("match", {}), item.get("do", {})))
+            _check_members(item, FAULT, "fault")
+            # No two faults may be chosen for the same calls.
+            seed = f"{item.get('seed', 0)}/{len(self.listed) + len(made)}"
+            made.append(Fault(item.get("match", {}), item.get("do", {}),
+                              item.get("chance", 1), seed))
         self.listed.extend(made)
         return len(self.listed)
 
@@ -214,6 +241,11 @@ def answers(do):
     """Whether the client gets to see the status of the answer."""
     return not ("raw" in do or do.get("hang")
                 or do.get("close") in ("before", "reset", "mid_headers"))
+
+
+def whole(do):
+    """Whether the client gets the whole body."""
+    return "raw" not in do and do.get("close") in (None, "after")
 
 
 def default_body(status):

@@ -16,6 +16,7 @@ import time
 import warnings
 
 import certificates
+import faults
 import wire
 from agora import Agora
 from control import Control
@@ -64,12 +65,15 @@ class Server:
         request.peer = str((writer.get_extra_info("peername") or "?")[0])
         if request.segments[0] == "_sandbox":
             response, do = self.control.answer(request), {}
+            entry = None
         else:
             response, do, entry = self.agora.answer(request)
             self.say(entry)
         if request.wants_close():
             response.headers["Connection"] = "close"
         keep = await wire.send(reader, writer, response, do)
+        if entry and faults.whole(do):
+            self.agora.delivered(response, entry)
         return keep and not request.wants_close()
 
     async def _refuse(self, reader, writer, error):

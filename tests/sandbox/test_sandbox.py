@@ -22,19 +22,6 @@ UID = "58888506"
 OTHER_CERTIFICATE = "0" * 32
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with Sandbox(tmp_path_factory.mktemp("sandbox")) as started:
-        yield started
-
-
-@pytest.fixture
-def sandbox(running):
-    """The same process for all tests, but as new for each."""
-    running.reset()
-    return running
-
-
 def tcp(sandbox):
     """A plain connection to the sandbox's port."""
     return socket.create_connection((sandbox.host, sandbox.port), 10)
