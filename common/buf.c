@@ -95,7 +95,7 @@ buf_failed(const struct buf *buf)
 const char *
 buf_str(const struct buf *buf)
 {
-	return buf->data != NULL ? buf->data : "";
+	return buf->len > 0 ? buf->data : "";
 }
 
 void
@@ -126,6 +126,11 @@ buf_free(struct buf *buf)
 {
 	if (buf == NULL)
 		return;
+	if (buf->fixed) {
+		secret_wipe(buf->data, buf->len);
+		buf_reset(buf);
+		return;
+	}
 	secret_wipe(buf->data, buf->size);
 	free(buf->data);
 	*buf = (struct buf)BUF(buf->max);

@@ -1,6 +1,6 @@
 /*
- * A growing byte buffer with a ceiling from birth. Errors are sticky: append
- * freely, ask buf_failed() once.
+ * A byte buffer with a ceiling from birth, which grows, or lies in memory of
+ * the caller's. Errors are sticky: append freely, ask buf_failed() once.
  */
 #ifndef COMMON_BUF_H
 #define COMMON_BUF_H
@@ -13,6 +13,7 @@ struct buf {
 	size_t len; /* bytes, without the NUL */
 	size_t max; /* ceiling for len */
 	size_t size;
+	bool fixed; /* data is the caller's */
 	bool failed;
 };
 
@@ -20,6 +21,16 @@ struct buf {
 #define BUF(ceiling)                                                           \
 	{                                                                      \
 		.max = (ceiling)                                               \
+	}
+
+/*
+ * An empty buffer that fills ${array}, which outlives it, and so never runs
+ * out of memory: static char bytes[64]; struct buf b = BUF_IN(bytes)
+ */
+#define BUF_IN(array)                                                          \
+	{                                                                      \
+		.data = (array), .max = sizeof(array) - 1,                     \
+		.size = sizeof(array), .fixed = true                           \
 	}
 
 /* Append. Past the ceiling, or out of memory, the buffer is marked failed. */
@@ -39,11 +50,14 @@ void buf_reset(struct buf *buf);
 
 /*
  * Hands the content over; the caller frees it. The buffer is empty again.
- * Returns NULL when the buffer failed or is empty.
+ * Returns NULL when the buffer failed or is empty. Not for BUF_IN().
  */
 char *buf_take(struct buf *buf);
 
-/* Wipes and releases the content; leaves an empty buffer. NULL is fine. */
+/*
+ * Wipes and releases the content; leaves an empty buffer (of BUF_IN() in the
+ * same memory). NULL is fine.
+ */
 void buf_free(struct buf *buf);
 
 #endif

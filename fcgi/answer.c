@@ -43,6 +43,18 @@ answer_status(enum fail_kind kind)
 	return status_of(kind)->code;
 }
 
+/*
+ * Where a body is put together: one at a time, and without asking for memory,
+ * which may have run out.
+ */
+static struct buf
+body_buf(void)
+{
+	static char bytes[ANSWER_MAX - ANSWER_HEAD_MAX + 1];
+
+	return (struct buf)BUF_IN(bytes);
+}
+
 static void
 format(const struct answer_head *head, const struct status *status,
     const struct buf *body, struct buf *out)
@@ -87,7 +99,7 @@ answer_fail(const struct answer_head *head, const struct fail *fail,
     struct buf *out)
 {
 	const struct status *status = status_of(fail->kind);
-	struct buf body = BUF(ANSWER_MAX);
+	struct buf body = body_buf();
 
 	format_fail(fail, status, head->id, &body);
 	if (buf_failed(&body)) {
@@ -116,7 +128,7 @@ static int
 format_success(const struct answer_head *head, struct json *envelope,
     struct buf *out)
 {
-	struct buf body = BUF(ANSWER_MAX);
+	struct buf body = body_buf();
 	int rc = -1;
 
 	json_print(envelope, &body);

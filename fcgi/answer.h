@@ -12,6 +12,7 @@ struct buf;
 struct json;
 
 #define ANSWER_MAX (16 * 1024) /* bytes of header fields and body */
+#define ANSWER_HEAD_MAX 512    /* of these, for the header fields */
 
 /* What goes into the header beside the status. */
 struct answer_head {

@@ -148,7 +148,8 @@ connection_refuse_head(struct connection *connection, uint16_t request_id)
 	static const struct fail fail = { .kind = FAIL_HEAD_LARGE,
 		.text = "the request header is too large" };
 	uint8_t records[RECORD_ANSWER_SIZE];
-	struct buf answer = BUF(RECORD_ANSWER_MAX);
+	char text[RECORD_ANSWER_MAX + 1];
+	struct buf answer = BUF_IN(text);
 	ssize_t len;
 
 	exchange_refuse(connection->all->service, &fail, &answer);

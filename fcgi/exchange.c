@@ -220,6 +220,18 @@ log_request(const struct exchange *exchange, const struct fail *fail)
 	    detail ? "\"" : "");
 }
 
+/*
+ * Where an answer is put together. One is enough: send() has copied it when
+ * the next request is looked at. Whoever ran out of memory can still say so.
+ */
+static struct buf
+answer_buf(void)
+{
+	static char bytes[ANSWER_MAX + 1];
+
+	return (struct buf)BUF_IN(bytes);
+}
+
 /* Sends what was formatted; ${exchange} is gone afterwards. */
 static void
 finish(struct exchange *exchange, const struct fail *fail, struct buf *out)
@@ -233,7 +245,7 @@ void
 exchange_fail(struct exchange *exchange, const struct fail *fail)
 {
 	struct answer_head head = head_of(exchange);
-	struct buf out = BUF(ANSWER_MAX);
+	struct buf out = answer_buf();
 
 	answer_fail(&head, fail, &out);
 	finish(exchange, fail, &out);
@@ -259,7 +271,7 @@ void
 exchange_succeed(struct exchange *exchange)
 {
 	struct answer_head head = head_of(exchange);
-	struct buf out = BUF(ANSWER_MAX);
+	struct buf out = answer_buf();
 
 	finish_success(exchange, answer_success(&head, &out), &out);
 }
@@ -268,7 +280,7 @@ void
 exchange_succeed_with(struct exchange *exchange, struct json *data)
 {
 	struct answer_head head = head_of(exchange);
-	struct buf out = BUF(ANSWER_MAX);
+	struct buf out = answer_buf();
 
 	finish_success(exchange, answer_success_with(&head, data, &out), &out);
 }

@@ -12,7 +12,8 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "sandbox")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "sandbox"),
+                str(HERE.parent / "faults")]
 
 # pylint: disable=wrong-import-position
 import rig as rig_module  # noqa: E402

@@ -51,6 +51,28 @@ buf_keeps_content_while_it_grows(void **state)
 }
 
 static void
+buf_in_an_array_stays_there(void **state)
+{
+	char bytes[9];
+	struct buf buf = BUF_IN(bytes);
+
+	(void)state;
+	assert_string_equal(buf_str(&buf), "");
+	buf_format(&buf, "%d", 1234);
+	buf_text(&buf, "5678");
+	assert_false(buf_failed(&buf));
+	assert_ptr_equal(buf_str(&buf), bytes);
+	assert_string_equal(bytes, "12345678");
+	buf_text(&buf, "9");
+	assert_true(buf_failed(&buf));
+	buf_free(&buf);
+	assert_int_equal(bytes[7], 0); /* wiped */
+	buf_text(&buf, "again");
+	assert_false(buf_failed(&buf));
+	assert_string_equal(bytes, "again");
+}
+
+static void
 buf_takes_exactly_its_ceiling(void **state)
 {
 	struct buf buf = BUF(4);
@@ -182,6 +204,7 @@ main(void)
 		cmocka_unit_test(buf_starts_as_an_empty_string),
 		cmocka_unit_test(buf_appends_text_bytes_and_formats),
 		cmocka_unit_test(buf_keeps_content_while_it_grows),
+		cmocka_unit_test(buf_in_an_array_stays_there),
 		cmocka_unit_test(buf_takes_exactly_its_ceiling),
 		cmocka_unit_test(buf_refuses_a_byte_past_its_ceiling),
 		cmocka_unit_test(buf_refuses_a_length_that_would_overflow),

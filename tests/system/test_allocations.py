@@ -1,0 +1,298 @@
+"""No memory: every allocation that a request reaches fails once, and once
+together with all that follow it (E02); so does every one of a start (E03).
+
+What must come out: no crash of ours; a right answer or a whole JSON error; a
+process that serves the next request properly; no block of memory and no
+descriptor more than before; no agent that the caller does not know.
+
+Libraries that cannot bear it are listed in CRASHES, by the function of the
+library that the crash was in; the program's parent replaces what crashed.
+
+SLOW_TESTS=1 ("make torture") tries every allocation, otherwise those of start,
+stop and program start are a spread.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import allocations
+import fcgi_client as fc
+from checks import JSON, error_shape, json_answer, refused, succeeded, verified
+from processes import ROOT, WRAPPED, can_connect, wait_until
+from test_protocol import GET, post_params
+from transports import parse_cgi
+
+SANITIZED = "asan" in os.environ.get("B", "")
+TORTURE = bool(os.environ.get("SLOW_TESTS"))
+SHARDS = 8 if TORTURE else 2
+
+pytestmark = [
+    pytest.mark.skipif(WRAPPED, reason="the wrapper has its own malloc"),
+    pytest.mark.skipif(SANITIZED, reason="the sanitizer ends the process "
+                       "where a library crashes"),
+    pytest.mark.timeout(3600 if TORTURE else 240),
+]
+
+# Libraries that crash, and the function of theirs that was called.
+CRASHES = {
+    ("libfcgi.so.0", "FCGX_Accept_r"),
+}
+CRASH_TALK = rb"Assertion `|^Unexpected error\.$"
+
+
+def reached(shard, count, stride=1):
+    """The allocations that a shard of a test tries, from 1 to one more than
+    there are."""
+    if TORTURE:
+        stride = 1
+    return range(1 + shard * stride, count + 2, stride * SHARDS)
+
+
+def function_names(program, frames):
+    """The frames as text, with the names of our own functions."""
+    named = []
+    for file, symbol, offset in frames:
+        if file == os.path.basename(program):
+            done = subprocess.run(["addr2line", "-f", "-e", program, offset],
+                                  capture_output=True, text=True, check=False)
+            symbol = done.stdout.split("\n", 1)[0]
+        named.append(f"{file}!{symbol}+{offset}")
+    return " < ".join(named)
+
+
+@pytest.fixture(scope="module", name="library")
+def preload(programs):
+    """fail_alloc.c, compiled."""
+    return allocations.build(programs.folder)
+
+
+class Subject:
+    """A program whose allocations are under control."""
+
+    def __init__(self, programs, library, endpoint, env_file):
+        self.programs = programs
+        self.endpoint = endpoint
+        self.path = programs.path(endpoint)
+        self.socket = programs.file("s")
+        self.memory = allocations.Allocations(library,
+                                              programs.file("control"))
+        self.log = programs.log_file(f"{endpoint}.log", ignore=CRASH_TALK)
+        self.env = programs.environment({"AGORA_ENV_FILE": env_file,
+                                         **self.memory.environment()})
+        self.process = None
+
+    def where(self):
+        """What failed and, if so, what crashed, for messages."""
+        return (f"failed: {function_names(self.path, self.memory.place)}; "
+                f"crashed: {function_names(self.path, self.memory.crash)}")
+
+    def crash_is_known(self):
+        """Whether it is one of a library's."""
+        return allocations.culprit(self.memory.crash) in CRASHES
+
+    def spawn(self):
+        """Starts it on its socket, with what was armed."""
+        self.process = self.programs.spawn(
+            self.endpoint, ["--listen", self.socket], self.env, self.log)
+
+    def serve(self):
+        """Starts it and waits until it serves."""
+        self.memory.start_over()
+        self.spawn()
+        wait_until(lambda: self.process.poll() is not None
+                   or can_connect(self.socket), 20, "it listens")
+        assert self.process.poll() is None, self.log.text()[-2000:]
+
+    def crashed(self):
+        """Whether the process is gone. One that crashes tells its fate
+        first, so that nobody has to wait for others."""
+        if self.memory.crash:
+            self.process.wait(10)
+        return self.process.poll() is not None
+
+    def descriptors(self):
+        """How many it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def answer(self, params, body=b""):
+        """What it says to a request, or None where it hung up instead."""
+        try:
+            out = fc.request(self.socket, params, body, timeout=40).stdout
+        except (OSError, fc.ConnectionEnded):
+            return None
+        return parse_cgi(out)
+
+    def run(self, params, body=b""):
+        """The same as CGI: what it wrote, and its exit status."""
+        with open(self.log.path, "ab") as stderr:
+            return subprocess.run([self.path], env={**self.env, **params},
+                                  input=body, stdout=subprocess.PIPE,
+                                  stderr=stderr, timeout=60, check=False)
+
+    def close(self):
+        """Ends it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.memory.close()
+
+
+def whole(answer):
+    """Not an answer that was cut; returns its body."""
+    assert int(answer.header("Content-Length")) == len(answer.body)
+    return json_answer(answer)
+
+
+def internal_error(answer):
+    """The one thing that may be said instead of a right answer."""
+    body = whole(answer)
+    assert answer.status == 500, (answer.status, answer.body)
+    error_shape(body)
+
+
+class Sweep:
+    """Requests to a warmed process, one allocation failing in each.
+
+    A subclass knows params and body of the next request, and judges.
+    """
+
+    warm_up = 3
+
+    def __init__(self, subject):
+        self.subject = subject
+        self.hung_up = self.crashes = self.errors = self.tried = 0
+        self.count = 0
+        self.begin()
+
+    def next_request(self):
+        """Returns params and body."""
+        raise NotImplementedError
+
+    def right(self, answer):
+        """The answer to that request is a right one."""
+        raise NotImplementedError
+
+    def judge(self, answer):
+        """After an answer, or None, to a request that met a failure."""
+
+    def good(self):
+        """One request, properly answered."""
+        answer = self.subject.answer(*self.next_request())
+        assert answer is not None, self.subject.log.text()[-2000:]
+        whole(answer)
+        self.right(answer)
+
+    def settled(self):
+        """Blocks and descriptors when all work is done."""
+        memory, before = self.subject.memory, None
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            now = memory.alive, self.subject.descriptors()
+            if now == before:
+                break
+            before = now
+            time.sleep(0.004)
+        return before
+
+    def begin(self):
+        """A new process, warm; how much one request needs."""
+        self.subject.serve()
+        for _ in range(self.warm_up):
+            self.good()
+        self.settled()
+        self.subject.memory.count_from_now()
+        self.good()
+        self.baseline = self.settled()
+        self.count = max(self.count, self.subject.memory.disarm()[0])
+
+    def attempt(self, number, sticky):
+        """One request during which the ${number}-th allocation fails."""
+        subject, memory = self.subject, self.subject.memory
+        request = self.next_request()
+        memory.arm(number, sticky)
+        try:
+            answer = subject.answer(*request)
+        finally:
+            memory.disarm()
+        self.tried += 1
+        if subject.crashed():
+            assert answer is None or answer.status == 200
+            assert subject.crash_is_known(), subject.where()
+            self.crashes += 1
+            answer = None
+        elif answer is None:
+            self.hung_up += 1
+        elif answer.status == 200:
+            whole(answer)
+            self.right(answer)
+        else:
+            internal_error(answer)
+            self.errors += 1
+        self.judge(answer)
+
+    def check(self, number, sticky):
+        """attempt(), and what must hold after it."""
+        before = self.subject.process.pid
+        try:
+            self.attempt(number, sticky)
+            if self.subject.process.poll() is not None:
+                self.begin()
+                return
+            self.good()
+            assert self.subject.process.pid == before
+            self.no_leak()
+        except AssertionError as error:
+            raise AssertionError(
+                f"allocation {number}{' and all later' if sticky else ''}: "
+                f"{error}; {self.subject.where()}") from error
+
+    def no_leak(self):
+        """As much memory and as many descriptors as after the warm-up."""
+        def leaked():
+            blocks, descriptors = self.settled()
+            return (blocks - self.baseline[0],
+                    descriptors - self.baseline[1])
+        deadline = time.monotonic() + 2
+        while max(leaked()) > 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert max(leaked()) <= 0, f"blocks, descriptors: {leaked()}"
+
+
+class GetConfig(Sweep):
+    """Tokens are right ones, or there are none."""
+
+    def __init__(self, subject, certificate):
+        self.certificate = certificate
+        super().__init__(subject)
+
+    def next_request(self):
+        return GET, b""
+
+    def right(self, answer):
+        data = succeeded(answer)["data"]
+        verified(data["token"], self.certificate, data["channel_name"],
+                 data["uid"], 86400)
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
+def test_e02_get_config_without_memory(rig, upstream, library, sticky):
+    """Every allocation of a get_config over FastCGI. Nobody is hung up on but
+    for want of the connection itself."""
+    subject = Subject(rig.programs, library, "get_config",
+                      rig.env_file("default"))
+    try:
+        sweep = GetConfig(subject, upstream.certificate)
+        for number in range(1, sweep.count + 2):
+            sweep.check(number, sticky)
+        assert sweep.errors > 20 and sweep.hung_up <= 1
+    finally:
+        subject.close()
