@@ -173,7 +173,7 @@ transfer_unlink(struct transfer *transfer)
 		transfer->next->link = transfer->link;
 }
 
-/* The list holds a token; libcurl's own buffers are out of our reach. */
+/* The list holds a token. */
 static void
 headers_free(struct curl_slist *headers)
 {
@@ -595,13 +595,21 @@ try_fixed(struct fail *fail)
 	return rc;
 }
 
+/* libcurl copies tokens and bodies to buffers of its own, and wipes none. */
+static CURLcode
+library_init(void)
+{
+	return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_free,
+	    secret_realloc, strdup, calloc);
+}
+
 struct http *
 http_new(struct loop *loop, struct fail *fail)
 {
 	struct http *http = calloc(1, sizeof(*http));
 
 	tame_environment();
-	if (http == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	if (http == NULL || library_init() != CURLE_OK) {
 		free(http);
 		fail_set(fail, FAIL_INTERNAL, "The HTTPS client cannot start");
 		return NULL;

@@ -1,3 +1,5 @@
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -13,6 +15,27 @@ secret_wipe(void *data, size_t len)
 {
 	if (data != NULL)
 		OPENSSL_cleanse(data, len);
+}
+
+void
+secret_free(void *data)
+{
+	secret_wipe(data, malloc_usable_size(data));
+	free(data);
+}
+
+void *
+secret_realloc(void *data, size_t size)
+{
+	size_t had = malloc_usable_size(data);
+	void *moved = malloc(size);
+
+	if (moved == NULL)
+		return NULL;
+	if (had > 0)
+		memcpy(moved, data, had < size ? had : size);
+	secret_free(data);
+	return moved;
 }
 
 int

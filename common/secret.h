@@ -19,6 +19,13 @@ struct secret {
 void secret_wipe(void *data, size_t len);
 
 /*
+ * free(3) and realloc(3), the old memory wiped: for a library that takes them
+ * in place of its own. ${size} is not 0.
+ */
+void secret_free(void *data);
+void *secret_realloc(void *data, size_t size);
+
+/*
  * Copies ${text} into ${secret}.
  * Returns 0, or -1 with ${secret} empty when it is longer than SECRET_MAX.
  */

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/num.h"
+#include "common/secret.h"
 #include "common/sys.h"
 #include "fcgi/cgi.h"
 #include "fcgi/endpoint.h"
@@ -75,9 +76,9 @@ discard_input(int64_t deadline)
  * it out for a chunked POST, whose body ends with standard input.
  */
 static void
-read_body(struct exchange_body *body, const char *declared, bool post)
+read_body(char bytes[static RECORD_BODY_MAX + 1], struct exchange_body *body,
+    const char *declared, bool post)
 {
-	static char bytes[RECORD_BODY_MAX + 1];
 	int64_t deadline = sys_monotonic_ms() + EXCHANGE_ARRIVAL_MS;
 	size_t want = RECORD_BODY_MAX + 1;
 	int64_t length = 0;
@@ -126,11 +127,14 @@ cgi_serve(struct service *service, char **environment)
 {
 	struct cgi cgi = { .exchange.service = service,
 		.exchange.send = cgi_send };
+	static char bytes[RECORD_BODY_MAX + 1];
 	struct exchange_body body = { .data = "" };
 	bool post = strcmp(service->endpoint->method, "POST") == 0;
 
-	read_body(&body, params_get(environment, "CONTENT_LENGTH"), post);
+	read_body(bytes, &body, params_get(environment, "CONTENT_LENGTH"),
+	    post);
 	exchange_run(&cgi.exchange, environment, &body);
+	secret_wipe(bytes, body.len);
 	if (loop_run(service->loop) == -1) {
 		log_error("cgi: %s", strerror(errno));
 		return 1;

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "common/fail.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/secret.h"
 #include "common/sys.h"
 #include "fcgi/connection.h"
 #include "fcgi/exchange.h"
@@ -176,6 +178,14 @@ connection_park(struct connection *connection)
 		connection_look(connection);
 }
 
+/* libfcgi's copies of the variables: Authorization is among them. */
+static void
+wipe_params(char **params)
+{
+	for (; params != NULL && *params != NULL; params++)
+		secret_wipe(*params, strlen(*params));
+}
+
 /*
  * Ends the exchange: writes the answer and END_REQUEST, takes the descriptor
  * back from libfcgi. FCGX_Finish_r() is not used: it would close the
@@ -193,6 +203,7 @@ connection_send(struct exchange *exchange, const char *answer, size_t len)
 	sent &= FCGX_FClose(fcgi->err) == 0;
 	sent &= FCGX_FClose(fcgi->out) == 0;
 	fcgi->ipcFd = -1;
+	wipe_params(fcgi->envp);
 	FCGX_Free(fcgi, 0);
 
 	if (!sent) {
@@ -210,11 +221,11 @@ connection_send(struct exchange *exchange, const char *answer, size_t len)
 
 /* Reads STDIN to its end; what is left unread would be the next request. */
 static void
-read_body(struct connection *connection, struct exchange_body *body)
+read_body(struct connection *connection, char bytes[static RECORD_BODY_MAX + 1],
+    struct exchange_body *body)
 {
-	static char bytes[RECORD_BODY_MAX + 1];
 	FCGX_Stream *in = connection->fcgi.in;
-	int got = FCGX_GetStr(bytes, sizeof(bytes), in);
+	int got = FCGX_GetStr(bytes, RECORD_BODY_MAX + 1, in);
 
 	body->data = bytes;
 	body->len = got > 0 ? (size_t)got : 0;
@@ -253,6 +264,7 @@ static void
 connection_serve(struct connection *connection, enum record_verdict verdict,
     bool alone)
 {
+	static char bytes[RECORD_BODY_MAX + 1];
 	struct exchange_body body = { .data = "",
 		.too_large = verdict == RECORD_BODY_LARGE };
 
@@ -264,12 +276,13 @@ connection_serve(struct connection *connection, enum record_verdict verdict,
 	connection->refuse_rest = body.too_large;
 	connection->keep = connection->fcgi.keepConnection && alone;
 	if (!body.too_large)
-		read_body(connection, &body);
+		read_body(connection, bytes, &body);
 	connection->exchange = (struct exchange){
 		.service = connection->all->service,
 		.send = connection_send,
 	};
 	exchange_run(&connection->exchange, connection->fcgi.envp, &body);
+	secret_wipe(bytes, body.len);
 }
 
 /* ---- arriving ---------------------------------------------------------- */
@@ -335,6 +348,7 @@ connection_look(struct connection *connection)
 		connection_close(connection);
 		break;
 	}
+	secret_wipe(bytes, len);
 }
 
 static void

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -180,6 +181,18 @@ forbid_cores(void)
 #endif
 }
 
+/*
+ * Buffers that libraries release (libfcgi's streams, nghttp2's frames) are
+ * overwritten; glibc spares small blocks, which we wipe ourselves.
+ */
+static void
+perturb_memory(void)
+{
+#ifdef M_PERTURB
+	mallopt(M_PERTURB, 0xa5);
+#endif
+}
+
 /* Every connection and every call to Agora takes a descriptor. */
 static void
 raise_descriptor_limit(void)
@@ -252,6 +265,7 @@ program_main(int argc, char *argv[], const struct endpoint *endpoint)
 
 	fill_descriptors();
 	forbid_cores();
+	perturb_memory();
 	signals_ignore_pipe();
 	inherited = listener_inherited(&listener, environ);
 	if (!inherited && is_cgi())

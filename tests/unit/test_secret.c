@@ -113,6 +113,22 @@ secret_hint_is_printable(void **state)
 	check_hint("0123456789ab\xc3\xa9\x1b\n", ELLIPSIS "????");
 }
 
+static void
+secret_realloc_keeps_the_content(void **state)
+{
+	char *data = secret_realloc(NULL, 4);
+
+	(void)state;
+	assert_non_null(data);
+	memcpy(data, "abc", 4);
+	data = secret_realloc(data, 4000);
+	assert_string_equal(data, "abc");
+	data = secret_realloc(data, 2);
+	assert_memory_equal(data, "ab", 2);
+	secret_free(data);
+	secret_free(NULL);
+}
+
 int
 main(void)
 {
@@ -126,6 +142,7 @@ main(void)
 		cmocka_unit_test(secret_hint_shows_nothing_of_a_short_one),
 		cmocka_unit_test(secret_hint_says_not_set),
 		cmocka_unit_test(secret_hint_is_printable),
+		cmocka_unit_test(secret_realloc_keeps_the_content),
 	};
 
 	return cmocka_run_group_tests_name("secret", tests, NULL, NULL);

@@ -1,0 +1,125 @@
+"""What a running program's memory holds between two requests: each key once,
+in the settings, and nothing of what it made or was sent with them."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import struct
+import zlib
+
+import pytest
+
+import fcgi_client
+from memory import image, needs_memory
+from processes import PATIENCE, wait_until
+from transports import cgi_params, parse_cgi
+
+KEYS = {"ASR_DEEPGRAM_API_KEY": "canary-asr-" + os.urandom(8).hex(),
+        "LLM_API_KEY": "canary-llm-" + os.urandom(8).hex(),
+        "TTS_ELEVENLABS_API_KEY": "canary-tts-" + os.urandom(8).hex()}
+BEARER = "canary-bearer-" + os.urandom(8).hex()
+ROUNDS = 5
+
+pytestmark = needs_memory
+
+
+@pytest.fixture(scope="module", name="served")
+def _served(rig):
+    """The three programs, each one process with all keys set."""
+    env_file = rig.programs.env_file(rig.upstream.settings(**KEYS), "keys.env")
+    programs = {name: rig.programs.listen(name, env_file, workers=0)
+                for name in ("get_config", "start_agent", "stop_agent")}
+    yield programs
+    for program in programs.values():
+        program.stop()
+
+
+def ask(program, method, path, body=None):
+    """The data of a successful answer."""
+    data = b"" if body is None else json.dumps(body).encode()
+    headers = [("Authorization", f"Bearer {BEARER}"),
+               ("Content-Type", "application/json")]
+    answer = parse_cgi(fcgi_client.request(
+        program.socket, cgi_params(method, path, headers, data),
+        data).stdout)
+    assert answer.status == 200, answer.body
+    return answer.json.get("data")
+
+
+def start(served, rig):
+    """Starts an agent; its channel and id."""
+    channel = rig.upstream.channel()
+    data = ask(served["start_agent"], "POST", "/v2/startAgent", {
+        "channelName": channel, "rtcUid": "77", "userUid": "88"})
+    return channel, data["agent_id"]
+
+
+def holds(program, expected):
+    """How often each text may be in the program's memory, soon: an answer
+    has arrived before the program has tidied up behind it."""
+    def found():
+        memory = image(program.pid)
+        return {text: memory.count(text if isinstance(text, bytes)
+                                   else text.encode()) for text in expected}
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: found() == expected, 5 * PATIENCE, "tidied up")
+    assert found() == expected
+
+
+def signing_key(certificate, token):
+    """The key that the token was signed with."""
+    payload = zlib.decompress(base64.b64decode(token[3:]))
+    issued, _, salt = struct.unpack("<III", payload[68:80])
+    key = hmac.digest(struct.pack("<I", issued), certificate.encode(),
+                      hashlib.sha256)
+    key = hmac.digest(struct.pack("<I", salt), key, hashlib.sha256)
+    assert hmac.digest(key, payload[34:], hashlib.sha256) == payload[2:34]
+    return key
+
+
+def test_h10_get_config_keeps_no_token(served, rig):
+    """Nor the key that it was signed with."""
+    program, certificate = served["get_config"], rig.upstream.certificate
+    tokens = [ask(program, "GET", "/get_config")["token"]
+              for _ in range(ROUNDS)]
+    keys = [signing_key(certificate, token) for token in tokens]
+    holds(program, {**dict.fromkeys(tokens + keys, 0), certificate: 1,
+                    BEARER: 0})
+
+
+def test_h10_a_start_leaves_no_copy_of_a_key(served, rig):
+    """Not in the join body, in libcurl's buffers, or in libfcgi's."""
+    program = served["start_agent"]
+    bodies = [rig.upstream.join(start(served, rig)[0])
+              for _ in range(ROUNDS)]
+    assert bodies[0]["properties"]["llm"]["api_key"] == KEYS["LLM_API_KEY"]
+    tokens = [body["properties"]["token"] for body in bodies]
+    once = [rig.upstream.certificate, *KEYS.values()]
+    holds(program, {**dict.fromkeys(once, 1), **dict.fromkeys(tokens, 0),
+                    BEARER: 0, "agora token=": 0})
+
+
+def test_h10_a_stop_keeps_nothing(served, rig):
+    """Of its header token and of the ids that it was sent."""
+    program = served["stop_agent"]
+    agents = [start(served, rig)[1] for _ in range(ROUNDS)]
+    for agent in agents:
+        ask(program, "POST", "/v2/stopAgent", {"agentId": agent})
+    holds(program, {**dict.fromkeys(agents[:-1], 0), BEARER: 0,
+                    rig.upstream.certificate: 1, "agora token=": 0,
+                    "007eJ": 0})
+
+
+def test_h10_a_refused_request_is_forgotten(served):
+    """Also the body that was wrong."""
+    program = served["start_agent"]
+    secret = "canary-" + os.urandom(8).hex()
+    body = json.dumps({"channelName": secret + "\n", "rtcUid": secret}).encode()
+    answer = parse_cgi(fcgi_client.request(program.socket, cgi_params(
+        "POST", "/v2/startAgent", [("Content-Type", "application/json")],
+        body), body).stdout)
+    assert answer.status == 400
+    holds(program, {secret: 0})
