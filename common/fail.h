@@ -9,16 +9,18 @@
 /* What went wrong; only the responder turns it into an HTTP status. */
 enum fail_kind {
 	FAIL_NONE = 0,
-	FAIL_BAD_INPUT,  /* 400 */
-	FAIL_FORBIDDEN,  /* 403 */
-	FAIL_NOT_FOUND,  /* 404 */
-	FAIL_METHOD,     /* 405 */
-	FAIL_TOO_LARGE,  /* 413 */
-	FAIL_MEDIA_TYPE, /* 415 */
-	FAIL_HEAD_LARGE, /* 431 */
-	FAIL_CONFIG,     /* 500: our settings */
-	FAIL_UPSTREAM,   /* 500: Agora, or the way to it */
-	FAIL_INTERNAL,   /* 500: us */
+	FAIL_BAD_INPUT,    /* 400 */
+	FAIL_UNAUTHORIZED, /* 401: who are you? */
+	FAIL_FORBIDDEN,    /* 403 */
+	FAIL_NOT_FOUND,    /* 404 */
+	FAIL_METHOD,       /* 405 */
+	FAIL_TOO_LARGE,    /* 413 */
+	FAIL_MEDIA_TYPE,   /* 415 */
+	FAIL_LIMIT,        /* 429: too often */
+	FAIL_HEAD_LARGE,   /* 431 */
+	FAIL_CONFIG,       /* 500: our settings */
+	FAIL_UPSTREAM,     /* 500: Agora, or the way to it */
+	FAIL_INTERNAL,     /* 500: us */
 };
 
 #define FAIL_TEXT_SIZE 240  /* bytes, with the NUL */
@@ -27,6 +29,7 @@ enum fail_kind {
 struct fail {
 	enum fail_kind kind;
 	char text[FAIL_TEXT_SIZE]; /* one sentence for the client, no secrets */
+	int retry_after; /* seconds until it may go well, 0: not known */
 
 	/* With FAIL_UPSTREAM, or FAIL_NOT_FOUND said by Agora: */
 	int upstream_status;                    /* HTTP status, 0: no answer */

@@ -13,12 +13,14 @@ static const struct status {
 } statuses[] = {
 	{ FAIL_NONE, 200, "OK", "success" },
 	{ FAIL_BAD_INPUT, 400, "Bad Request", "invalid request" },
+	{ FAIL_UNAUTHORIZED, 401, "Unauthorized", "unauthorized" },
 	{ FAIL_FORBIDDEN, 403, "Forbidden", "forbidden" },
 	{ FAIL_NOT_FOUND, 404, "Not Found", "not found" },
 	{ FAIL_METHOD, 405, "Method Not Allowed", "method not allowed" },
 	{ FAIL_TOO_LARGE, 413, "Content Too Large", "request too large" },
 	{ FAIL_MEDIA_TYPE, 415, "Unsupported Media Type",
 	    "unsupported media type" },
+	{ FAIL_LIMIT, 429, "Too Many Requests", "too many requests" },
 	{ FAIL_HEAD_LARGE, 431, "Request Header Fields Too Large",
 	    "request header too large" },
 	{ FAIL_CONFIG, 500, "Internal Server Error", "not configured" },
@@ -55,9 +57,10 @@ body_buf(void)
 	return (struct buf)BUF_IN(bytes);
 }
 
+/* ${retry_after} is in seconds, 0: not known. */
 static void
 format(const struct answer_head *head, const struct status *status,
-    const struct buf *body, struct buf *out)
+    int retry_after, const struct buf *body, struct buf *out)
 {
 	buf_format(out,
 	    "Status: %d %s\r\n"
@@ -68,6 +71,10 @@ format(const struct answer_head *head, const struct status *status,
 	    status->code, status->reason, body->len, head->id);
 	if (status->kind == FAIL_METHOD)
 		buf_format(out, "Allow: %s\r\n", head->allow);
+	if (status->kind == FAIL_UNAUTHORIZED)
+		buf_text(out, "WWW-Authenticate: Bearer\r\n");
+	if (retry_after > 0)
+		buf_format(out, "Retry-After: %d\r\n", retry_after);
 	buf_text(out, "\r\n");
 	if (!head->only)
 		buf_add(out, body->data, body->len);
@@ -109,7 +116,7 @@ answer_fail(const struct answer_head *head, const struct fail *fail,
 		    "{\"code\":%d,\"msg\":\"%s\",\"detail\":\"%s\"}",
 		    status->code, status->msg, status->msg);
 	}
-	format(head, status, &body, out);
+	format(head, status, fail->retry_after, &body, out);
 	buf_free(&body);
 }
 
@@ -134,7 +141,7 @@ format_success(const struct answer_head *head, struct json *envelope,
 	json_print(envelope, &body);
 	json_free(envelope);
 	if (!buf_failed(&body)) {
-		format(head, status_of(FAIL_NONE), &body, out);
+		format(head, status_of(FAIL_NONE), 0, &body, out);
 		rc = 0;
 	}
 	buf_free(&body);
