@@ -1,0 +1,69 @@
+/*
+ * Numbers that all processes of an installation on one host share: workers,
+ * those that mod_fcgid starts, CGI runs. A small file, a bounded table: what
+ * is in it is a hint of limited life, never the only copy of anything.
+ *
+ * A process may be killed at any point: the kernel takes back its lock, and
+ * every state in which it can leave a slot means something. A process that is
+ * stopped while it holds a lock costs the others SHARED_WAIT_MS a call, for
+ * one key in 512.
+ *
+ * Values must have a time in their high bits (milliseconds of
+ * sys_monotonic_ms(), which is the same in all processes of a host): when a
+ * key's eight slots are taken, the lowest value gives way. 0 is "nothing
+ * there". The file of another boot, whose clock was another one, is not used.
+ */
+#ifndef COMMON_SHARED_H
+#define COMMON_SHARED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fail;
+struct shared;
+
+#define SHARED_SLOTS 4096 /* of 16 bytes, in sets of eight */
+#define SHARED_WAIT_MS 200
+
+/*
+ * The key of ${text}, of which ${purpose} ("start per address") has its own
+ * ones. Keyed with the certificate: nobody else can aim at a slot, and two
+ * installations may share a file.
+ * Returns 0, which is nobody's key, when OpenSSL fails (out of memory).
+ */
+uint64_t shared_key(const char *certificate, const char *purpose,
+    const char *text);
+
+/*
+ * Opens the table in ${folder}, which is made (0700) when it is not there, but
+ * not its parents. Both must belong to this process's user, nobody else may
+ * write into the folder or open the file, and neither may be a symbolic link.
+ * A file of another form is replaced.
+ * NULL or "": a table that no other process sees.
+ * Returns NULL with ${fail} set to FAIL_CONFIG, or FAIL_INTERNAL when out of
+ * memory or descriptors.
+ */
+struct shared *shared_open(const char *folder, struct fail *fail);
+
+/*
+ * Looks whether shared_open() would go well, and makes nothing.
+ * Returns 0, or -1 with ${fail} set to FAIL_CONFIG.
+ */
+int shared_check(const char *folder, struct fail *fail);
+
+/* The value of ${key}; 0: nothing there (any more), or it cannot be read. */
+uint64_t shared_get(struct shared *shared, uint64_t key);
+
+/*
+ * Makes ${value} the value of ${key} if that is ${expected}, which is 0 for a
+ * new key. ${value} 0 removes it.
+ * Returns false, with nothing changed, when another process was first; also
+ * when the file cannot be written or locked, so loops around it need an end.
+ */
+bool shared_swap(struct shared *shared, uint64_t key, uint64_t expected,
+    uint64_t value);
+
+/* NULL is fine. */
+void shared_close(struct shared *shared);
+
+#endif
