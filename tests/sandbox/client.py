@@ -53,6 +53,7 @@ class Sandbox:
         self.ca_file = os.path.join(self.folder, "ca.pem")
         self.process = None
         self.origin = self.host = self.port = None
+        self.control_port = None
 
     # -- The process --------------------------------------------------------
 
@@ -91,7 +92,8 @@ class Sandbox:
                 self.process.wait()
                 raise RuntimeError("sandbox: " + self._text("stderr"))
             time.sleep(0.02)
-        self.origin = self._text("stdout").split()[1]
+        _, self.origin, _, control = self._text("stdout").split()[:4]
+        self.control_port = int(control.rsplit(":", 1)[1])
         self.host, port = self.origin.split("://")[1].rsplit(":", 1)
         self.port = int(port)
 
@@ -117,15 +119,15 @@ class Sandbox:
     # -- Control ------------------------------------------------------------
 
     def _control(self, method, name, body=None, **query):
-        """A control call. It does not verify the certificate, which may be
-        a bad one on purpose: this is the loopback."""
+        """A control call, on the port that answers in every weather."""
         target = f"/_sandbox/{name}"
         query = {key: value for key, value in query.items() if value}
         if query:
             target += "?" + urlencode(query)
-        context = ssl._create_unverified_context()
         text = None if body is None else json.dumps(body)
-        answer = self._request(method, target, text, {}, context)
+        answer = self._request(
+            method, target, text, {}, connection=http.client.HTTPConnection(
+                self.host, self.control_port, timeout=CALL_S))
         if answer.status != 200:
             raise ValueError(f"{name}: {answer.body.decode()}")
         return answer.json()
@@ -207,12 +209,18 @@ class Sandbox:
         """Adds faults as the control call takes them."""
         self._control("POST", "faults", items)
 
+    def network(self, mode, for_s=None):
+        """Ends all connections and treats new ones by a mode of network.py,
+        for that many seconds or until the next call."""
+        self._control("POST", "network", {"mode": mode, "for_s": for_s})
+
     def certificate(self, kind):
         """Serves new connections with a certificate of that kind."""
         self._control("POST", "certificate", {"kind": kind})
 
     def reset(self):
-        """Forgets agents, ledger and faults."""
+        """Forgets agents, ledger and faults; network and certificate are as
+        in the beginning."""
         self._control("POST", "reset")
 
     # -- Calls as a client of the service -----------------------------------

@@ -3,8 +3,11 @@
 It needs no token: the sandbox listens on the loopback only.
 """
 
+import inspect
 import json
 
+import certificates
+import network
 import wire
 from faults import BadFault
 from ledger import ALIVE, SERVING, STATES
@@ -17,11 +20,10 @@ class BadControl(ValueError):
 class Control:
     """The control calls on one sandbox."""
 
-    def __init__(self, agora, new_certificate):
-        """${new_certificate} takes a kind and puts that certificate in
-        use for connections to come."""
+    def __init__(self, agora, door):
+        """${door} is the network.Network through which clients come."""
         self.agora = agora
-        self.new_certificate = new_certificate
+        self.door = door
         self.calls = {
             ("GET", "health"): self._health,
             ("GET", "ledger"): self._ledger,
@@ -30,24 +32,29 @@ class Control:
             ("GET", "unknown"): self._unknown,
             ("GET", "duplicates"): self._duplicates,
             ("POST", "faults"): self._faults,
+            ("POST", "network"): self._network,
             ("POST", "certificate"): self._certificate,
             ("POST", "reset"): self._reset,
         }
 
-    def answer(self, request):
+    async def answer(self, request):
         """The response to a request below /_sandbox/."""
         name = request.segments[1] if len(request.segments) == 2 else ""
         call = self.calls.get((request.method, name))
         if call is None:
             return wire.json_response(404, {"detail": "no such control call"})
         try:
-            return wire.json_response(200, call(request))
+            value = call(request)
+            if inspect.isawaitable(value):
+                value = await value
+            return wire.json_response(200, value)
         except (BadControl, BadFault) as error:
             return wire.json_response(400, {"detail": str(error)})
 
-    def _health(self, request):
+    def _health(self, _request):
         return {"status": "ok", "app_id": self.agora.app_id,
-                "connections": request.connection,
+                "connections": self.door.server.connections,
+                "network": self.door.mode,
                 "requests": self.agora.ledger.count}
 
     def _ledger(self, request):
@@ -89,15 +96,26 @@ class Control:
     def _faults(self, request):
         return {"faults": self.agora.faults.add(_json(request))}
 
-    def _certificate(self, request):
-        try:
-            self.new_certificate(_object(request).get("kind", "good"))
-        except ValueError as error:
-            raise BadControl(str(error)) from error
+    async def _network(self, request):
+        wanted = _object(request)
+        mode, for_s = wanted.get("mode", self.door.first), wanted.get("for_s")
+        if mode not in network.MODES:
+            raise BadControl(f"mode is none of {network.MODES}")
+        if not isinstance(for_s, (int, float, type(None))):
+            raise BadControl("for_s is not a number")
+        await self.door.set(mode, for_s)
         return {}
 
-    def _reset(self, _request):
+    async def _certificate(self, request):
+        kind = _object(request).get("kind", "good")
+        if kind not in certificates.KINDS:
+            raise BadControl(f"kind is none of {certificates.KINDS}")
+        await self.door.certificate(kind)
+        return {}
+
+    async def _reset(self, _request):
         self.agora.reset()
+        await self.door.as_new()
         return {}
 
 

@@ -22,7 +22,8 @@ DO = {"status": int, "headers": dict, "body": object, "delay_s": (int, float),
       "headers_count": int, "header_size": int, "conflict_id": str,
       "hang": bool, "execute_after_s": (int, float),
       "agent_status": str, "agent_status_s": (int, float),
-      "unfiltered": bool, "omit": list}
+      "unfiltered": bool, "omit": list, "gzip": bool, "hints": int,
+      "date_skew_s": (int, float)}
 FAULT = {"match": dict, "do": dict, "chance": (int, float), "seed": int}
 CLOSE = ("before", "reset", "mid_headers", "after_headers", "mid_body",
          "after")
@@ -72,8 +73,9 @@ NAMED = {
         "reason": "InvalidRequest"}},
     "conflict-id": {"conflict_id": "agent_id"},
     "conflict-task": {"conflict_id": "taskId"},
-    "hints": {"prefix": _b64(b"HTTP/1.1 103 Early Hints\r\n"
-                             b"Link: </a>; rel=preload\r\n\r\n")},
+    "hints": {"hints": 1},
+    "many-hints": {"hints": 1000000},
+    "gzip-bomb": {"body_size": 10 << 30, "gzip": True},
     "http09": {"raw": _b64(b"hello\n")},
     "big-body": {"body_size": 10 << 30},
     "many-headers": {"headers_count": 1000000},
@@ -90,6 +92,7 @@ PATTERNS = (
         "execute_after_s": float(m[1]), "close": "before"}),
     (r"late-hang-" + NUMBER, lambda m: {
         "execute_after_s": float(m[1]), "hang": True}),
+    (r"skew-(-?\d+)", lambda m: {"date_skew_s": int(m[1])}),
     (r"(starting|recovering)-" + NUMBER, lambda m: {
         "agent_status": m[1].upper(), "agent_status_s": float(m[2])}),
     (r"burnt-" + NUMBER, lambda m: {

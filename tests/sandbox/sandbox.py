@@ -3,7 +3,9 @@ and a first try without an account.
 
     python3 tests/sandbox/sandbox.py --dir DIR [--port 0]
 
-Prints "ready: https://HOST:PORT" when it serves; clients trust DIR/ca.pem.
+Prints "ready: https://HOST:PORT control: http://HOST:PORT" when it serves;
+clients trust DIR/ca.pem. The control calls are answered on either port, but
+the second is there in every weather.
 TERM or INT ends it at once.
 """
 
@@ -11,12 +13,11 @@ import argparse
 import asyncio
 import os
 import signal
-import ssl
 import time
-import warnings
 
 import certificates
 import faults
+import network
 import wire
 from agora import Agora
 from control import Control
@@ -24,19 +25,18 @@ from control import Control
 # The pair of Agora's own published test tokens: no account's secret.
 APP_ID = "970CA35de60c44645bbae8a215061b33"
 APP_CERTIFICATE = "5CFd2fd1755d40ecb72977518be15d3b"
-BACKLOG = 1024
-HANDSHAKE_S = 10
 LINGER_S = 0.5  # how long a refused client may go on sending
-SHUTDOWN_S = 1  # how long a closing TLS connection may take
 
 
 class Server:
     """Connections, and which half of the sandbox their requests go to."""
 
-    def __init__(self, agora, control, say):
+    def __init__(self, agora, say, control=None):
+        """Without ${agora} it is for control calls only."""
         self.agora = agora
-        self.control = control
         self.say = say
+        self.control = control
+        self.says_continue = True
         self.connections = 0
         self.open = set()
 
@@ -58,13 +58,14 @@ class Server:
 
     async def _one_request(self, reader, writer, number):
         """Reads and answers; whether another request may follow."""
-        request = await wire.read_request(reader, writer)
+        request = await wire.read_request(reader, writer,
+                                          self.says_continue)
         if request is None:
             return False
         request.connection = number
         request.peer = str((writer.get_extra_info("peername") or "?")[0])
-        if request.segments[0] == "_sandbox":
-            response, do = self.control.answer(request), {}
+        if self.agora is None or request.segments[0] == "_sandbox":
+            response, do = await self.control.answer(request), {}
             entry = None
         else:
             response, do, entry = self.agora.answer(request)
@@ -91,21 +92,6 @@ class Server:
             writer.transport.abort()
 
 
-def tls_context(folder, tls_max):
-    """A server context with the folder's good certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if tls_max == "1.1":
-        context.set_ciphers("ALL:@SECLEVEL=0")
-        with warnings.catch_warnings():  # it is old, that is the point
-            warnings.simplefilter("ignore", DeprecationWarning)
-            context.minimum_version = ssl.TLSVersion.TLSv1_1
-            context.maximum_version = ssl.TLSVersion.TLSv1_1
-    elif tls_max == "1.2":
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(*certificates.make_server(folder))
-    return context
-
-
 def plain_line(entry):
     """One line a person can follow."""
     text = (f"{entry['call'] or entry['method']} "
@@ -119,36 +105,39 @@ def no_line(_entry):
     """Says nothing: the ledger has it."""
 
 
+def first_mode(args):
+    """The mode that the command line asks for."""
+    if args.plain_http:
+        return "plain"
+    return {"1.3": "on"}.get(args.tls_max, f"tls{args.tls_max}")
+
+
 async def run(args):
     """Serves until TERM or INT."""
     certificates.make_authority(args.dir)
-    context = None if args.plain_http else tls_context(args.dir, args.tls_max)
-
-    def new_certificate(kind):
-        pair = certificates.make_server(args.dir, kind)
-        if context is not None:
-            context.load_cert_chain(*pair)
-
     agora = Agora(args.app_id, args.app_certificate, args.idle)
-    server = Server(agora, Control(agora, new_certificate),
-                    plain_line if args.plain_log else no_line)
-    tls = {} if context is None else {
-        "ssl": context, "ssl_handshake_timeout": HANDSHAKE_S,
-        "ssl_shutdown_timeout": SHUTDOWN_S}
-    listener = await asyncio.start_server(
-        server.serve, args.host, args.port, limit=wire.HEAD_MAX,
-        backlog=BACKLOG, **tls)
+    server = Server(agora, plain_line if args.plain_log else no_line)
+    sock = network.bound(args.host, args.port)
+    door = network.Network(server, args.dir, sock, first_mode(args))
+    server.control = Control(agora, door)
+    backdoor = Server(None, no_line, server.control)
+    await door.set(door.first)
+    listener = await asyncio.start_server(backdoor.serve, args.host, 0,
+                                          limit=wire.HEAD_MAX)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if args.until_eof:
         asyncio.get_running_loop().add_reader(0, stop.set)
-    port = listener.sockets[0].getsockname()[1]
-    scheme = "http" if context is None else "https"
-    print(f"ready: {scheme}://{args.host}:{port}", flush=True)
+    scheme = "http" if args.plain_http else "https"
+    print(f"ready: {scheme}://{args.host}:{sock.getsockname()[1]} control: "
+          f"http://{args.host}:{listener.sockets[0].getsockname()[1]}",
+          flush=True)
     await stop.wait()
     listener.close()
+    door.close()
     server.abort()
+    backdoor.abort()
 
 
 def arguments():

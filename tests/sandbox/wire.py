@@ -14,6 +14,7 @@ import json
 import socket
 import struct
 import time
+import zlib
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -117,7 +118,7 @@ async def _read_chunked(reader):
     return body
 
 
-async def _read_body(request, reader, writer):
+async def _read_body(request, reader, writer, says_continue):
     """The body, however its length is told."""
     coding = request.header("transfer-encoding")
     lengths = [v for n, v in request.headers if n == "content-length"]
@@ -132,14 +133,15 @@ async def _read_body(request, reader, writer):
         return b""
     if lengths and int(lengths[0]) > BODY_MAX:
         raise BadRequest(413, "body too large")
-    if (request.header("expect") or "").lower() == "100-continue":
+    expect = (request.header("expect") or "").lower()
+    if says_continue and expect == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if coding:
         return await _read_chunked(reader)
     return await reader.readexactly(int(lengths[0]))
 
 
-async def read_request(reader, writer):
+async def read_request(reader, writer, says_continue=True):
     """The next request, or None when the client is done. Its first byte
     decides about TLS sent to a plain port: no empty line would follow."""
     try:
@@ -148,7 +150,8 @@ async def read_request(reader, writer):
             raise BadRequest(400, "request line")
         head = await reader.readuntil(b"\r\n\r\n")
         request = _parse_head(first + head)
-        request.body = await _read_body(request, reader, writer)
+        request.body = await _read_body(request, reader, writer,
+                                        says_continue)
     except asyncio.LimitOverrunError as error:
         raise BadRequest(431, "headers too large") from error
     except asyncio.IncompleteReadError:
@@ -197,9 +200,12 @@ def _filler(size, byte):
 
 def _head(response, do):
     """Status line and headers, in pieces. A header of None is left out."""
+    date = time.time() + do.get("date_skew_s", 0)
     size = max(len(response.body), do.get("body_size", 0))
-    headers = {"Date": email.utils.formatdate(time.time(), usegmt=True),
-               "Content-Length": str(size), **response.headers}
+    length = ({"Content-Encoding": "gzip"} if do.get("gzip") else
+              {"Content-Length": str(size)})
+    headers = {"Date": email.utils.formatdate(date, usegmt=True),
+               **length, **response.headers}
     lines = [f"HTTP/1.1 {response.status} {_phrase(response.status)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()
               if value is not None]
@@ -214,6 +220,21 @@ def _body(response, do):
     yield from _filler(do.get("body_size", 0) - len(response.body), b" ")
 
 
+def _gzipped(pieces):
+    """Compressed; of a megabyte of spaces a kilobyte is left."""
+    packer = zlib.compressobj(wbits=31)
+    for piece in pieces:
+        yield packer.compress(piece)
+    yield packer.flush()
+
+
+def _hints(count):
+    """Interim answers in pieces: there can be a million."""
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+    for start in range(0, count, 1000):
+        yield hint * min(1000, count - start)
+
+
 def _pieces(response, do):
     """(bytes, seconds per byte) of the answer, ended early where a fault
     closes the connection."""
@@ -223,6 +244,8 @@ def _pieces(response, do):
         return
     if do.get("prefix"):
         yield base64.b64decode(do["prefix"]), drip
+    for piece in _hints(do.get("hints", 0)):
+        yield piece, drip
     if close == "mid_headers":
         head = b"".join(_head(response, do))
         yield head[:len(head) // 2], drip
@@ -232,7 +255,8 @@ def _pieces(response, do):
     if close == "mid_body":
         yield response.body[:len(response.body) // 2], drip
     elif close != "after_headers":
-        for piece in _body(response, do):
+        body = _body(response, do)
+        for piece in _gzipped(body) if do.get("gzip") else body:
             yield piece, do.get("drip_body", drip)
 
 
@@ -297,4 +321,5 @@ async def send(reader, writer, response, do):
             await _write_slowly(reader, writer, piece, seconds)
         else:
             await _write(reader, writer, piece)
-    return "raw" not in do and "close" not in do
+    # What has no length ends with the connection.
+    return not any(name in do for name in ("raw", "close", "gzip"))
