@@ -176,14 +176,30 @@ meant(const char *name)
 	return best != NULL && strcmp(best, name) == 0 ? NULL : best;
 }
 
+/*
+ * Names of settings are of letters and "_". What is not is left out of the
+ * hint: of "APP_CERTIFICATE:0123…" the rest is the secret.
+ */
+static int
+shown_len(const char *name)
+{
+	int len = 0;
+
+	while (ascii_is_alpha(name[len]) || name[len] == '_')
+		len++;
+	return len;
+}
+
 static void
 print_typos(FILE *out, const struct settings_file *file)
 {
 	const char *name, *ours;
+	int shown;
 
 	for (size_t i = 0; i < file->env.len; i++) {
 		name = file->env.entry[i].name;
 		ours = meant(name);
+		shown = shown_len(name);
 		if (strcmp(name, "AGORA_ENV_FILE") == 0)
 			print(out,
 			    "  hint: %s: AGORA_ENV_FILE counts only in "
@@ -191,9 +207,10 @@ print_typos(FILE *out, const struct settings_file *file)
 			    file->path);
 		else if (ours != NULL)
 			print(out,
-			    "  hint: %s: unknown setting %s (did you "
+			    "  hint: %s: unknown setting %.*s%s (did you "
 			    "mean %s?)\n",
-			    file->path, name, ours);
+			    file->path, shown, name,
+			    name[shown] == '\0' ? "" : "…", ours);
 	}
 }
 

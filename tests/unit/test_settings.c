@@ -1291,6 +1291,21 @@ check_guesses_typos(void **state)
 	}
 }
 
+/* With another sign in place of "=" the value is part of the name. */
+static void
+check_guess_shows_no_value(void **state)
+{
+	(void)state;
+	set_both();
+	write_file(".env", "APP_CERTIFICATE:" CERT "\nLLM_API_KEY" CERT "\n");
+	check(0);
+	assert_said("unknown setting APP_CERTIFICATE… (did you mean "
+		    "APP_CERTIFICATE?)\n");
+	assert_said("unknown setting LLM_API_KEYfedcba… (did you mean "
+		    "LLM_API_KEY?)\n");
+	assert_not_said("9876543210");
+}
+
 static void
 check_explains_odd_names(void **state)
 {
@@ -1301,7 +1316,7 @@ check_explains_odd_names(void **state)
 	write_file(".env", "AGORA_ENV_FILE=/x\n'LLM_\x1b[2J_KEY'=1\n");
 	check(0);
 	assert_said("AGORA_ENV_FILE counts only in the process environment\n");
-	assert_said("unknown setting LLM_?[2J_KEY (did you mean");
+	assert_said("unknown setting LLM_… (did you mean");
 	snprintf(text, sizeof(text), "AGORA_%0290d", 0);
 	write_file(".env", text);
 	check(0);
@@ -1355,6 +1370,7 @@ main(void)
 		TEST(check_counts_problems),
 		TEST(check_looks_again),
 		TEST(check_guesses_typos),
+		TEST(check_guess_shows_no_value),
 		TEST(check_explains_odd_names),
 	};
 
