@@ -130,6 +130,12 @@ asan:
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
 	    $(MAKE) --no-print-directory -s check B=build-asan VARIANT=asan
 
+# Every allocation fails once; "make test" tries some of them.
+torture:
+	@$(PACKAGES) test
+	@$(MAKE) --no-print-directory -s all
+	@TORTURE=1 $(PYTEST) tests/system/test_allocations.py
+
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full
 valgrind:
 	@$(PACKAGES) test
@@ -168,11 +174,12 @@ help:
 	@echo 'make install   programs to PREFIX (/usr/local), DESTDIR is known'
 	@echo 'make lint      warnings, analysers, formatting, architecture'
 	@echo 'make asan      the tests under AddressSanitizer and UBSan'
+	@echo 'make torture   the tests without memory, for every allocation'
 	@echo 'make valgrind  the tests under valgrind'
 	@echo 'make format    clang-format'
 	@echo 'make clean     remove build/ and build-*/'
 
-.PHONY: all unit unit-tests run test check asan valgrind lint format install \
+.PHONY: all unit unit-tests run test check asan torture valgrind lint format install \
 	clean help
 .SECONDARY:
 

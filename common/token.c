@@ -255,6 +255,18 @@ out:
 }
 
 int
+token_prepare(struct fail *fail)
+{
+	uint8_t mac[HMAC_SIZE], deflated[DEFLATED_MAX];
+	size_t len;
+
+	if (mac_under_number(0, "", 0, mac) == -1 ||
+	    compress_payload(mac, sizeof(mac), deflated, &len) == -1)
+		return fail_set(fail, FAIL_INTERNAL, "cannot prepare tokens");
+	return 0;
+}
+
+int
 token_build(const struct token_claims *claims, const char *certificate,
     char token[static TOKEN_SIZE], struct fail *fail)
 {

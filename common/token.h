@@ -65,6 +65,15 @@ struct token_claims {
 };
 
 /*
+ * Has OpenSSL and zlib make what they make once. Starting cold, OpenSSL 3.0
+ * crashes at some failed allocations; a server should be past that when
+ * requests come.
+ * Returns 0, or -1 with ${fail} set to FAIL_INTERNAL; tokens may be built all
+ * the same, later.
+ */
+int token_prepare(struct fail *fail);
+
+/*
  * Writes a token for RTC (all four publisher privileges) and RTM (login) to
  * ${token}. zlib's default level is used, so that the bytes equal those of
  * the official builders that use stock zlib.

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/buf.h"
+#include "common/fail.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/num.h"
@@ -101,10 +103,10 @@ read_body(char bytes[static RECORD_BODY_MAX + 1], struct exchange_body *body,
 		discard_input(deadline);
 }
 
-static void
-cgi_send(struct exchange *exchange, const char *answer, size_t len)
+/* Returns 0, or -1 when nobody is there to read. */
+static int
+write_answer(const char *answer, size_t len)
 {
-	struct cgi *cgi = LOOP_OWNER(exchange, struct cgi, exchange);
 	ssize_t put;
 
 	while (len > 0) {
@@ -113,13 +115,32 @@ cgi_send(struct exchange *exchange, const char *answer, size_t len)
 			continue;
 		if (put == -1) {
 			log_info("cgi: the web server left before the answer");
-			cgi->status = 1;
-			break;
+			return -1;
 		}
 		answer += put;
 		len -= (size_t)put;
 	}
+	return 0;
+}
+
+static void
+cgi_send(struct exchange *exchange, const char *answer, size_t len)
+{
+	struct cgi *cgi = LOOP_OWNER(exchange, struct cgi, exchange);
+
+	if (write_answer(answer, len) == -1)
+		cgi->status = 1;
 	loop_stop(exchange->service->loop);
+}
+
+void
+cgi_refuse(struct service *service, const struct fail *fail)
+{
+	char text[RECORD_ANSWER_MAX + 1];
+	struct buf answer = BUF_IN(text);
+
+	exchange_refuse(service, fail, &answer);
+	(void)write_answer(buf_str(&answer), answer.len);
 }
 
 int

@@ -4,6 +4,7 @@
 #ifndef FCGI_CGI_H
 #define FCGI_CGI_H
 
+struct fail;
 struct service;
 
 /*
@@ -11,5 +12,11 @@ struct service;
  * Returns the process's exit status: 0 when an answer was written, else 1.
  */
 int cgi_serve(struct service *service, char **environment);
+
+/*
+ * Answers ${fail} to whatever was asked, when there is nothing to serve it
+ * with; of ${service}, only the endpoint is used.
+ */
+void cgi_refuse(struct service *service, const struct fail *fail);
 
 #endif

@@ -213,12 +213,18 @@ serve(const struct endpoint *endpoint, struct listener *listener)
 	struct fail fail = { 0 };
 	int status = 1;
 
-	if (service_open(&service, endpoint, &fail) == -1)
+	if (listener != NULL && token_prepare(&fail) == -1)
+		log_warn("%s: %s", endpoint->name, fail.text);
+	fail = (struct fail){ 0 };
+	if (service_open(&service, endpoint, &fail) == -1) {
 		log_error("%s: %s", endpoint->name, fail.text);
-	else if (listener == NULL)
+		if (listener == NULL)
+			cgi_refuse(&service, &fail);
+	} else if (listener == NULL) {
 		status = cgi_serve(&service, environ);
-	else
+	} else {
 		status = responder_serve(&service, listener);
+	}
 	service_close(&service);
 	return status;
 }

@@ -98,16 +98,14 @@ class Allocations:
 
 
 def culprit(frames):
-    """Whose failure it is: the innermost file outside the C library, and the
-    function of it that was called from outside, as (file, symbol); None for
-    no frames."""
-    inner = [frame for frame in frames if frame[0] not in C_LIBRARY]
-    if not inner:
-        return None
-    file = inner[0][0]
-    called = None
-    for frame in inner:
-        if frame[0] != file:
+    """Whose failure it is, as (file, function of it that was called). The C
+    library ends the process for others, who are then to blame; but not when
+    it was called by the program itself, which is the last of the frames."""
+    file = called = None
+    for name, symbol, _ in frames:
+        if name == frames[-1][0] and file is not None:
             break
-        called = frame[1]
+        if file in (None, name) or file in C_LIBRARY:
+            file = name
+            called = symbol
     return file, called

@@ -8,8 +8,8 @@ descriptor more than before; no agent that the caller does not know.
 Libraries that cannot bear it are listed in CRASHES, by the function of the
 library that the crash was in; the program's parent replaces what crashed.
 
-SLOW_TESTS=1 ("make torture") tries every allocation, otherwise those of start,
-stop and program start are a spread.
+"make torture" (TORTURE=1) tries every allocation; otherwise those of start, stop
+and program start are a spread.
 """
 
 import json
@@ -28,7 +28,7 @@ from test_protocol import GET, post_params
 from transports import parse_cgi
 
 SANITIZED = "asan" in os.environ.get("B", "")
-TORTURE = bool(os.environ.get("SLOW_TESTS"))
+TORTURE = bool(os.environ.get("TORTURE"))
 SHARDS = 8 if TORTURE else 2
 
 pytestmark = [
@@ -40,7 +40,15 @@ pytestmark = [
 
 # Libraries that crash, and the function of theirs that was called.
 CRASHES = {
+    # fcgiapp.c: assert(size == 0 || result != NULL) in Malloc() and the like.
     ("libfcgi.so.0", "FCGX_Accept_r"),
+}
+# The same for what happens only when a process starts.
+COLD_CRASHES = {
+    # OpenSSL 3.0 reads its configuration, and makes its providers.
+    ("libcrypto.so.3", "EVP_MAC_fetch"),
+    # glibc 2.36 reads nsswitch.conf.
+    ("libc.so.6", "getpwuid"),
 }
 CRASH_TALK = rb"Assertion `|^Unexpected error\.$"
 
@@ -91,9 +99,11 @@ class Subject:
         return (f"failed: {function_names(self.path, self.memory.place)}; "
                 f"crashed: {function_names(self.path, self.memory.crash)}")
 
-    def crash_is_known(self):
-        """Whether it is one of a library's."""
-        return allocations.culprit(self.memory.crash) in CRASHES
+    def crash_is_known(self, cold=False):
+        """Whether it is one of a library's; ${cold}: in a process's first
+        moments."""
+        return allocations.culprit(self.memory.crash) in (
+            CRASHES | COLD_CRASHES if cold else CRASHES)
 
     def spawn(self):
         """Starts it on its socket, with what was armed."""
@@ -107,6 +117,10 @@ class Subject:
         wait_until(lambda: self.process.poll() is not None
                    or can_connect(self.socket), 20, "it listens")
         assert self.process.poll() is None, self.log.text()[-2000:]
+        # The socket is there before the program has begun to serve.
+        with fc.Connection(self.socket) as noise:
+            noise.send(b"what no web server sends")
+            assert noise.ended(20)
 
     def crashed(self):
         """Whether the process is gone. One that crashes tells its fate
@@ -134,8 +148,8 @@ class Subject:
                                   input=body, stdout=subprocess.PIPE,
                                   stderr=stderr, timeout=60, check=False)
 
-    def close(self):
-        """Ends it."""
+    def stop(self):
+        """Ends it, if it has not ended."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -143,6 +157,10 @@ class Subject:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def close(self):
+        """Ends it for good."""
+        self.stop()
         self.memory.close()
 
 
@@ -294,5 +312,163 @@ def test_e02_get_config_without_memory(rig, upstream, library, sticky):
         for number in range(1, sweep.count + 2):
             sweep.check(number, sticky)
         assert sweep.errors > 20 and sweep.hung_up <= 1
+    finally:
+        subject.close()
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
+def test_e03_the_first_request_without_memory(rig, library, sticky):
+    """A program that has begun to serve is past OpenSSL's cold start, which
+    does not bear every failure."""
+    subject = Subject(rig.programs, library, "get_config",
+                      rig.env_file("default"))
+    try:
+        subject.serve()
+        subject.memory.count_from_now()
+        succeeded(subject.answer(GET))
+        count, _ = subject.memory.disarm()
+        assert 50 < count < 500, count
+        for number in range(1, count + 2, 1 if TORTURE else 3):
+            subject.stop()
+            subject.serve()
+            subject.memory.arm(number, sticky)
+            answer = subject.answer(GET)
+            subject.memory.disarm()
+            if subject.crashed():
+                assert subject.crash_is_known(), subject.where()
+            elif answer is not None:
+                whole(answer)
+    finally:
+        subject.close()
+
+
+class CgiSweep:
+    """The same for processes that live for one request, from their start."""
+
+    def __init__(self, subject, judge):
+        self.subject = subject
+        self.judge = judge
+        self.crashes = self.errors = 0
+
+    def count(self, params, body=b""):
+        """How many allocations such a process makes."""
+        memory = self.subject.memory
+        memory.start_over()
+        memory.count_from_now()
+        done = self.subject.run(params, body)
+        assert done.returncode == 0, done
+        self.judge(parse_cgi(done.stdout))
+        return memory.disarm()[0]
+
+    def _look(self, done):
+        if self.subject.memory.crash:
+            assert done.returncode < 0 and not done.stdout
+            assert self.subject.crash_is_known(cold=True), self.subject.where()
+            self.crashes += 1
+            return None
+        assert done.returncode in (0, 1), done.returncode
+        answer = parse_cgi(done.stdout)
+        whole(answer)
+        if answer.status == 200:
+            self.judge(answer)
+        else:
+            internal_error(answer)
+            self.errors += 1
+        return answer
+
+    def check(self, number, sticky, params, body=b""):
+        """One process in which the ${number}-th allocation fails."""
+        memory = self.subject.memory
+        memory.start_over()
+        memory.arm(number, sticky)
+        done = self.subject.run(params, body)
+        memory.disarm()
+        try:
+            return self._look(done)
+        except AssertionError as error:
+            raise AssertionError(
+                f"allocation {number}{' and all later' if sticky else ''}: "
+                f"{error}; {self.subject.where()}") from error
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
+def test_e02_e03_get_config_as_cgi_without_memory(rig, upstream, library,
+                                                  sticky, shard):
+    """From the first instruction to the last: an answer, whatever fails."""
+    subject = Subject(rig.programs, library, "get_config",
+                      rig.env_file("default"))
+
+    def judge(answer):
+        data = succeeded(answer)["data"]
+        verified(data["token"], upstream.certificate, data["channel_name"],
+                 data["uid"], 86400)
+
+    try:
+        sweep = CgiSweep(subject, judge)
+        count = sweep.count(GET)
+        for number in reached(shard, count, 40):
+            sweep.check(number, sticky, GET)
+        assert sweep.errors > 0
+    finally:
+        subject.close()
+
+
+def starts_or_ends(subject, params):
+    """Starts a program and sends a request. Returns whether the program
+    still lives; if not, it has said why."""
+    logged = len(subject.log.text())
+    subject.spawn()
+    wait_until(lambda: subject.process.poll() is not None
+               or can_connect(subject.socket), 20, "a beginning or an end")
+    if subject.answer(params) is not None:
+        return True
+    time.sleep(0.02)
+    if subject.crashed():
+        if subject.memory.crash:
+            assert subject.crash_is_known(cold=True), "crashed"
+        else:
+            assert subject.process.returncode == 1
+            assert subject.log.text()[logged:], "not a word"
+        return False
+    return True
+
+
+def serves_later(subject, params):
+    """Whether it answers as it should, within the time for new settings."""
+    def right():
+        answer = subject.answer(params)
+        return answer is not None and answer.status in (200, 400)
+    wait_until(right, 5, "a right answer")
+    subject.process.terminate()
+    assert subject.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("endpoint", ["get_config", "start_agent"])
+def test_e03_start_without_memory(rig, library, endpoint, shard):
+    """A program that cannot start says so and ends, or serves later; with
+    all later allocations failing, too, until it has begun."""
+    subject = Subject(rig.programs, library, endpoint,
+                      rig.env_file("default"))
+    params = GET if endpoint == "get_config" else \
+        post_params("/v2/startAgent", b"")
+    memory = subject.memory
+    try:
+        subject.serve()
+        count, _ = memory.disarm()
+        serves_later(subject, params)
+        for number in reached(shard, count, 1 if count < 400 else 100):
+            for sticky in (False, True):
+                memory.start_over()
+                memory.arm(number, sticky)
+                try:
+                    if starts_or_ends(subject, params):
+                        memory.disarm()
+                        serves_later(subject, params)
+                except AssertionError as error:
+                    raise AssertionError(
+                        f"allocation {number}, {sticky}: {error}; "
+                        f"{subject.where()}") from error
     finally:
         subject.close()
