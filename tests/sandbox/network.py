@@ -2,6 +2,7 @@
 knock. Everything here happens before there is a request."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import warnings
@@ -45,6 +46,30 @@ def bound(host, port):
         return sock
     with bind(port) as chosen:
         return bind(chosen.getsockname()[1])
+
+
+def fill(sock):
+    """Lets a bound socket listen and its queue be full, so that Linux drops
+    every SYN. Returns the connections that must stay open for it."""
+    sock.listen(0)
+    fillers = [socket.socket() for _ in range(FILLERS)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(sock.getsockname())
+    return fillers
+
+
+@contextlib.contextmanager
+def hole(addresses, port=0):
+    """One port at which all these addresses are silent, without a sandbox;
+    a free one if it is 0."""
+    with contextlib.ExitStack() as stack:
+        for address in addresses:
+            sock = stack.enter_context(bound(address, port))
+            port = sock.getsockname()[1]
+            for filler in fill(sock):
+                stack.enter_context(filler)
+        yield port
 
 
 async def _close(reader, writer):
@@ -119,7 +144,7 @@ class Network:
         if mode in ("refused", "silent"):
             self.sock.shutdown(socket.SHUT_RDWR)  # it can listen again
         if mode == "silent":
-            self._fill()
+            self.fillers = fill(self.sock)
         elif mode == "mute":
             self.sock.listen(BACKLOG)
         elif mode in ("close", "reset"):
@@ -136,12 +161,3 @@ class Network:
         self.acceptor = await asyncio.start_server(
             serve, sock=self.sock.dup(), limit=wire.HEAD_MAX,
             backlog=BACKLOG, **tls)
-
-    def _fill(self):
-        """Linux drops a SYN to a listener whose queue is full."""
-        self.sock.listen(0)
-        for _ in range(FILLERS):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(self.sock.getsockname())
-            self.fillers.append(filler)
