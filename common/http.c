@@ -266,6 +266,17 @@ is_untrusted(CURLcode code)
 	    code == CURLE_SSL_PINNEDPUBKEYNOTMATCH;
 }
 
+/* The status of the final answer; 0 for one that is none (RFC 9110, 15). */
+static int
+status_of(const struct transfer *transfer)
+{
+	long status = 0;
+
+	/* Of "HTTP/2 20!" libcurl makes 20. */
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	return status >= 200 && status <= 599 ? (int)status : 0;
+}
+
 /*
  * Whether something was sent is known from about_to_send() alone: many codes
  * (time-out, reset, no memory) occur before and after.
@@ -275,7 +286,8 @@ outcome_of(const struct transfer *transfer, CURLcode code)
 {
 	if (transfer->too_large)
 		return HTTP_TOO_LARGE;
-	if (code == CURLE_OK && transfer->head_complete)
+	if (code == CURLE_OK && transfer->head_complete &&
+	    status_of(transfer) != 0)
 		return HTTP_ANSWERED;
 	if (transfer->sending)
 		return HTTP_BROKEN;
@@ -332,10 +344,8 @@ read_answer(struct transfer *transfer, struct http_result *result)
 	const char *retry_after = find_header(transfer, "Retry-After");
 	const char *date = find_header(transfer, "Date");
 	int64_t seconds;
-	long status = 0;
 
-	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	result->status = (int)status;
+	result->status = status_of(transfer);
 	result->body = buf_str(&transfer->answer);
 	result->body_len = transfer->answer.len;
 	if (retry_after != NULL &&
@@ -357,6 +367,8 @@ describe(const struct transfer *transfer, CURLcode code,
 		text = "the answer is larger than it may be";
 	else if (transfer->unwatched)
 		text = "the socket could not be watched";
+	else if (code == CURLE_OK && transfer->head_complete)
+		text = "the answer has no status that HTTP knows";
 	else if (code == CURLE_OK)
 		text = "the answer ends inside its head";
 	else if (text[0] == '\0')

@@ -47,7 +47,7 @@ struct http_request {
 
 struct http_result {
 	enum http_outcome outcome;
-	int status;       /* with HTTP_ANSWERED, else 0 */
+	int status;       /* 200..599 with HTTP_ANSWERED, else 0 */
 	const char *body; /* if answered; NUL at body[body_len] */
 	size_t body_len;
 	int64_t retry_after; /* seconds, or -1: absent or not a number */

@@ -503,6 +503,8 @@ test_broken_after_sending(void **state)
 	expect(peer.good, "/cut", HTTP_BROKEN);
 	expect(peer.good, "/cut-head", HTTP_BROKEN);
 	expect(peer.good, "/old", HTTP_BROKEN);
+	expect(peer.good, "/no-status", HTTP_BROKEN);
+	expect(peer.good, "/low-status", HTTP_BROKEN);
 }
 
 static void

@@ -172,6 +172,10 @@ def misbehave(connection, path):
         drop(connection),
         "cut-head": lambda: send(connection, "HTTP/1.1 200 OK\r\nX-") and
         drop(connection),
+        "no-status": lambda: send(connection, "HTTP/2 20!\r\n\r\n") and
+        drop(connection),
+        "low-status": lambda: send(connection, "HTTP/1.1 099 ?\r\n\r\n") and
+        drop(connection),
         "old": lambda: send(connection, "just text\n") and drop(connection),
         "body-limit": lambda: send(connection, ANSWER.format(
             65536, "", "x" * 65536)),
