@@ -18,7 +18,7 @@
 #include "fcgi/signals.h"
 #include "fcgi/workers.h"
 
-#define LIVED_MS 1000      /* one that lived shorter is replaced with a pause */
+#define LIVED_MS 250       /* one that lived shorter is replaced with a pause */
 #define PAUSE_FIRST_MS 100 /* doubled each time, up to */
 #define PAUSE_MAX_MS 5000
 #define SETTLE_MS 100 /* a replacement must live this long */

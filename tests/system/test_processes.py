@@ -431,6 +431,23 @@ def test_f04_a_killed_worker_is_replaced(rig):
     assert program.stop() == 0
 
 
+def test_f07_back_at_once(rig):
+    """The only worker is killed, again and again: the next request waits for
+    its successor, which is there long before half a second has passed."""
+    program = rig.programs.listen("get_config", rig.env_file("default"), 1)
+    took = []
+    for _ in range(5):
+        time.sleep(0.5)  # long enough to count as no crash loop
+        os.kill(program.workers(1)[0], signal.SIGKILL)
+        begun = time.monotonic()
+        succeeded(get(program.socket))
+        took.append(time.monotonic() - begun)
+    print("back after", [round(seconds * 1e3) for seconds in took], "ms")
+    assert sorted(took)[-2] < 0.3 * PATIENCE  # one may have bad luck
+    assert max(took) < 3 * PATIENCE
+    assert program.stop() == 0
+
+
 def test_f08_workers_end_with_their_parent(rig):
     """A killed parent leaves no orphans with an old configuration."""
     program = rig.programs.listen("get_config", rig.env_file("default"), 2)
