@@ -295,7 +295,7 @@ def _(api):
     assert succeeded(api.stop({"agentId": agent_id}, headers=[kind]))
 
 
-@check("a renewal answers the same channel, uid and agent_uid")
+@check("A16 a renewal answers the same channel, uid and agent_uid")
 def _(api):
     first = api.config()
     for _ in range(2):
@@ -314,7 +314,7 @@ def _(api):
         assert one[name] != two[name], name
 
 
-@check("a foreign channel and its renewal answer the same agent_uid")
+@check("A16 a foreign channel and its renewal answer the same agent_uid")
 def _(api):
     channel = api.upstream.channel()
     one = api.config(f"channel={channel}&uid=42")
@@ -324,7 +324,7 @@ def _(api):
     assert one["agent_uid"] == two["agent_uid"]
 
 
-@check_each("get_config takes as random", {
+@check_each("A11 get_config takes as random", {
     "uid=": "uid=", "uid=0": "uid=0", "uid=-1": "uid=-1",
     "uid=-4294967296": "uid=-4294967296", "channel=": "channel=",
     "both empty": "channel=&uid=", "an unknown parameter": "foo=bar&x"})
@@ -334,7 +334,7 @@ def _(api, query):
     assert OWN_CHANNEL.fullmatch(data["channel_name"])
 
 
-@check_each("get_config takes the uid", {"1": "1", "4294967295": "4294967295"})
+@check_each("A11 get_config takes the uid", {"1": "1", "4294967295": "4294967295"})
 def _(api, uid):
     assert api.config("uid=" + uid)["uid"] == uid
 
@@ -348,7 +348,7 @@ def _(api, uid):
     refused(api.get_config("uid=" + uid), 400, "uid")
 
 
-@check_each("get_config refuses the channel", {
+@check_each("A10 get_config refuses the channel", {
     "only spaces": "%20%20", "a quote": "a%22b", "a slash": "a%2Fb",
     "a star": "a*b", "CR LF": "a%0D%0Ab", "NUL inside": "a%00b",
     "DEL": "a%7Fb", "UTF-8": "caf%C3%A9", "not UTF-8": "a%FFb",
@@ -583,7 +583,7 @@ def _(api, channel):
 
 
 @check("A10 start: every byte 0x20 to 0x7e in a channel",
-       only=("fastcgi", "nginx"))
+       only=("fastcgi", "nginx", "apache-fcgid", "apache-proxy"))
 def _(api):
     for byte in map(chr, range(0x20, 0x7f)):
         body = api.request(channelName=f"{api.upstream.channel()}{byte}b")
@@ -621,6 +621,17 @@ def _(api, uid):
     api.started(body)
     join = api.upstream.join(body["channelName"])["properties"]
     assert join["remote_rtc_uids"] == [str(uid)]
+
+
+@check_each("A11 a number is a uid for get_config and start, or for none", {
+    uid: uid for uid in ("1", "9007199254740993", "4294967295", "4294967296",
+                         "007", "18446744073709551621", "00")})
+def _(api, uid):
+    status = 200 if uid in ("1", "4294967295") else 400
+    body = api.request(userUid=uid)
+    for answer in (api.get_config("uid=" + uid), api.start(body)):
+        assert answer.status == status, answer.body
+        json_answer(answer)
 
 
 @check_each("start: parameters taken", {
@@ -665,7 +676,7 @@ def _(api):
     assert succeeded(api.start(body))["data"]["channel_name"] == channel
 
 
-@check("start: members of another spelling do not count")
+@check("A01 start: members of another spelling do not count")
 def _(api):
     api.refused_start({"channelname": "c", "RtcUid": "1", "user_uid": "2"},
                       400, "channelName")
@@ -674,10 +685,15 @@ def _(api):
 # -- stopAgent ---------------------------------------------------------------
 
 @check_each("stop: refused", {
-    "empty body": b"", "empty object": b"{}", "not JSON": b"{",
-    "array": b"[]", "empty": b'{"agentId":""}', "blank": b'{"agentId":"  "}',
-    "null": b'{"agentId":null}', "number": b'{"agentId":5}',
-    "other spelling": b'{"agent_id":"A1"}'})
+    "A01 empty body": b"", "A01 empty object": b"{}",
+    "A01 other spelling": b'{"agent_id":"A1"}',
+    "A02 empty": b'{"agentId":""}', "A02 blank": b'{"agentId":"  "}',
+    "A03 null": b'{"agentId":null}', "A03 number": b'{"agentId":5}',
+    "A03 true": b'{"agentId":true}', "A03 array": b'{"agentId":["A1"]}',
+    "A03 object": b'{"agentId":{"a":"A1"}}', "A03 top level": b"[]",
+    "A04 not JSON": b"{", "A04 two documents": b'{"agentId":"A1"}{}',
+    "A05 33 levels": b'{"agentId":"A1","x":' + b"[" * 33 + b"]" * 33
+                     + b"}"})
 def _(api, body):
     api.refused_stop(body)
 
@@ -704,6 +720,15 @@ def _(api):
 def _(api):
     answer = refused(api.stop({"agentId": "NOSUCHAGENT"}), 404)
     assert answer.json["upstream"]["status"] == 404
+
+
+@check("A06 stop: of duplicate members the last one counts")
+def _(api):
+    agent_id = api.started(api.request())
+    body = f'{{"agentId":"OTHER","agentId":"{agent_id}"}}'.encode()
+    succeeded(api.stop(body))
+    body = f'{{"agentId":"{agent_id}","agentId":"OTHER"}}'.encode()
+    refused(api.stop(body), 404)
 
 
 @check("stop: the second time is 404")
@@ -797,14 +822,14 @@ def _(api):
     assert answer.status in (200, 204, 405)
 
 
-@check_each("CORS headers come with every status", {
+@check_each("A14 CORS headers come with every status", {
     "200": ("GET", "/get_config", 200), "400": ("POST", "/v2/startAgent", 400),
     "405": ("DELETE", "/v2/startAgent", 405)}, http=True)
 def _(api, method, path, status):
     cors_comes_with(api, method, path, status)
 
 
-@check("CORS headers come with 404", http=True, skip=(SHARED_HOST,))
+@check("A14 CORS headers come with 404", http=True, skip=(SHARED_HOST,))
 def _(api):
     cors_comes_with(api, "GET", "/nope", 404)
 
@@ -856,8 +881,9 @@ def _(api, name):
 
 
 @check_each("B06 CONTENT_LENGTH refused", {
-    value or "letters": value for value in
-    ("-1", "abc", "1e30", "5", "99999999999999999999999", "+2", " 81")},
+    value: value for value in
+    ("-1", "-5", "abc", "1e30", "5", "99999999999999999999999", "+2",
+     " 81")},
     http=False)
 def _(api, value):
     before = api.upstream.calls()
@@ -989,6 +1015,22 @@ def _(api):
     assert api.upstream.calls() == before
 
 
+@check_each("B15 another spelling of other paths", {
+    path: path for path in (
+        "/get_config/extra", "//get_config", "/get_config;startAgent",
+        "/v2/get_config", "/v2/stopAgent/", "//v2//stopAgent",
+        "/get_config.fcgi/v2/startAgent", "/v2/stopAgent/startAgent")},
+    http=True)
+def _(api, path):
+    body = api.request(agentId="NOSUCHAGENT")
+    for answer in (api.start(body, path=path), api.get_config(path=path)):
+        if answer.status == 200:  # then it is what its name says
+            assert "get_config" in path and "app_id" in answer.json["data"]
+        elif answer.status != 404 or "upstream" not in answer.body.decode():
+            api.server_error(answer, 400, 403, 404, 405)
+    assert not api.upstream.joins(body["channelName"])
+
+
 @check_each("B15 another spelling of the path", {
     path: path for path in (
         "/v2/startAgent/extra", "//v2//startAgent", "/v2/startAgent/",
@@ -1008,7 +1050,7 @@ def _(api, path):
         assert not api.upstream.joins(body["channelName"])
 
 
-@check_each("an unknown path is 404 in JSON", {
+@check_each("B15 an unknown path is 404 in JSON", {
     path: path for path in ("/", "/nope", "/v2", "/v2/", "/health",
                             "/get_config/", "/GET_CONFIG", "/.env",
                             "/.env.local", "/docs")}, http=True,
@@ -1031,6 +1073,20 @@ def _(api, path, headers):
     assert b"x-injected" not in answer.raw_head.lower()
     assert b"%0d" not in answer.raw_head.lower()
     assert answer.json
+
+
+@check_each("B16 half a line end in a header", {
+    "CR": b"\r", "LF": b"\n", "NUL": b"\0", "a folded line": b"\r\n "},
+    http=True)
+def _(api, end):
+    for name in (b"Origin", b"X-Request-Id", b"Access-Control-Request-Method"):
+        answer = api.transport.raw(
+            b"GET /get_config HTTP/1.1\r\nHost: localhost\r\n" + name
+            + b": x" + end + b"X-Injected: 1\r\nConnection: close\r\n\r\n")
+        assert answer.header("X-Injected") is None
+        assert b"x-injected" not in answer.raw_head.lower()
+        if answer.status != 200:
+            api.server_error(answer, 400)
 
 
 @check_each("B16 response splitting with raw bytes", {

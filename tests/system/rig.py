@@ -20,7 +20,8 @@ NO_LIMIT = [("nginx/agora-agent.conf", old, "rate=100000r/s")
 
 # What nginx and Apache say about the checks' bad requests.
 PROVOKED = (servers.BODY_TOO_LARGE, servers.FORBIDDEN,
-            r"AH01139: TRACE forbidden")
+            r"AH01139: TRACE forbidden",
+            "AcceptPathInfo off disallows user's path")
 
 
 class Rig:

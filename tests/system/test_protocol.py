@@ -11,7 +11,7 @@ import pytest
 
 import fcgi_client as fc
 from checks import JSON, OWN_CHANNEL, refused, succeeded
-from processes import PATIENCE, WRAPPED, wait_until
+from processes import PATIENCE, SANITIZED, WRAPPED, wait_until
 from transports import cgi_params, parse_cgi
 
 GET = cgi_params("GET", "/get_config", [], b"")
@@ -192,7 +192,7 @@ def test_b07_three_hundred_large_parameters(single):
     assert rss_kib(single.pid) - before < 32 * 1024
 
 
-def test_many_tiny_parameters(single):
+def test_b07_many_tiny_parameters(single):
     """20,000 of them stay under the limit in bytes or are refused."""
     tiny = [(f"A{i}", "") for i in range(5000)]
     with fc.Connection(single.socket) as connection:
@@ -327,6 +327,29 @@ def test_64_kept_connections_on_one_process(single):
     finally:
         for connection in kept:
             connection.close()
+
+
+# -- JSON --------------------------------------------------------------------
+
+def test_a05_nesting_costs_neither_time_nor_memory(starter, upstream):
+    """33 levels, or as many as fit into a body, in a member that nobody
+    asked for: refused in no time and without a trace."""
+    for levels in (33, 8000):
+        body = start_body(upstream)[:-1] + b',"x":' + b"[" * levels
+        body += b"]" * levels + b"}"
+        params = post_params("/v2/startAgent", body)
+        fastest, before = 9.0, 0
+        for number in range(40):
+            if number == 20:
+                before = rss_kib(starter.pid)
+            asked = time.monotonic()
+            answer = fc.request(starter.socket, params, body,
+                                timeout=30 * PATIENCE)
+            fastest = min(fastest, time.monotonic() - asked)
+            refused(parse_cgi(answer.stdout), 400)
+        assert fastest < 0.01 * PATIENCE, levels
+        if not SANITIZED:  # which keeps what was freed
+            assert rss_kib(starter.pid) - before < 1024, levels
 
 
 # -- Unread bodies must not become requests ----------------------------------
@@ -502,7 +525,7 @@ def test_b12_cgi_with_only_the_method(rig):
     succeeded(parse_cgi(done.stdout))
 
 
-def test_cgi_body_shorter_than_announced(rig):
+def test_b06_cgi_body_shorter_than_announced(rig):
     """The body ended early: 400, no call."""
     body = b'{"agentId":"A1"}'
     params = post_params("/v2/stopAgent", body, CONTENT_LENGTH="17")
@@ -510,7 +533,7 @@ def test_cgi_body_shorter_than_announced(rig):
     refused(parse_cgi(done.stdout), 400)
 
 
-def test_cgi_body_without_length(rig):
+def test_b06_b12_cgi_body_without_length(rig):
     """A chunked POST arrives without CONTENT_LENGTH, ended by EOF."""
     body = b'{"agentId":"NOBODY"}'
     params = post_params("/v2/stopAgent", body)
@@ -542,8 +565,8 @@ def test_b12_started_by_hand_it_explains_itself(rig):
         assert b"usage:" in done.stderr and not done.stdout
 
 
-def test_every_channel_is_new(single):
-    """G01, G02: within one second, no two visitors share anything."""
+def test_g01_g02_every_channel_is_new(single):
+    """Within one second, no two visitors share anything."""
     count = 200 if WRAPPED else 2000
     seen, uids = set(), set()
     with fc.Connection(single.socket, 30 * PATIENCE) as connection:
