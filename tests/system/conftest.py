@@ -8,6 +8,7 @@ that is not one of their log lines fails the test.
 import pathlib
 import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -58,6 +59,14 @@ def rig(programs, upstream):
     session = rig_module.Rig(programs, upstream)
     yield session
     session.close()
+
+
+@pytest.fixture
+def folder():
+    """One that www-data can enter, which tmp_path is not."""
+    path = tempfile.mkdtemp(prefix="agora-")
+    yield pathlib.Path(path)
+    shutil.rmtree(path)
 
 
 @pytest.fixture(autouse=True)

@@ -169,9 +169,11 @@ class Programs:
                    "stdout": subprocess.DEVNULL, **how})
         return process
 
-    def listen(self, endpoint, env_file, workers=2, path=None, env=()):
+    def listen(self, endpoint, env_file, workers=2, path=None, env=(),
+               **how):
         """Starts a program on a unix socket and waits until it accepts.
-        Without workers the process that is started serves by itself."""
+        Without workers the process that is started serves by itself.
+        ${how} is for spawn()."""
         path = path or self.file("s")
         log = self.log_file(f"{endpoint}.log")
         arguments = ["--listen", path]
@@ -179,7 +181,7 @@ class Programs:
             arguments += ["--workers", str(workers)]
         environment = self.environment({"AGORA_ENV_FILE": env_file,
                                         **dict(env)})
-        process = self.spawn(endpoint, arguments, environment, log)
+        process = self.spawn(endpoint, arguments, environment, log, **how)
         program = Program(process, path, log)
         self.running.append(program)
         wait_until(lambda: process.poll() is not None or can_connect(path),

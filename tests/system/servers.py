@@ -47,6 +47,10 @@ FORBIDDEN = (r"AH01630: client denied by server configuration|"
              r"AH01139: TRACE forbidden|"
              r"AH02809: Options ExecCGI is off|"
              r"AH01215: .*Options ExecCGI is off")
+# nginx takes another connection then, for get_config.
+KEPT_ONE_CLOSED = (r"writev\(\) failed \(32: Broken pipe\)|"
+                   r"upstream prematurely closed connection|"
+                   r"recv\(\) failed \(104: ")
 TIMED_OUT = (r"upstream timed out \(110|AH01075: Error dispatching request|"
              r"mod_fcgid: read data timeout in|"
              r"AH01067: Failed to read FastCGI header")
@@ -56,6 +60,7 @@ BROKEN_PROGRAM = (r"upstream prematurely closed (connection|FastCGI stdout)|"
                   r"End of script output before headers|"
                   r"error reading data from FastCGI server|"
                   r"AH01067: Failed to read FastCGI header|"
+                  r"AH01073: Failed Writing Request|"
                   r"AH01074: Failed writing Environment|"
                   r"AH01075: Error dispatching request")
 

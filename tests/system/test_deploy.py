@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 
 import pytest
 
@@ -21,14 +20,6 @@ from transports import ROUTES, Http, HttpConnection, http_bytes
 
 ORIGIN = "https://page.example"
 DEBIAN = pathlib.Path("/etc")
-
-
-@pytest.fixture
-def folder():
-    """One that www-data can enter, which tmp_path is not."""
-    path = tempfile.mkdtemp(prefix="agora-")
-    yield pathlib.Path(path)
-    shutil.rmtree(path)
 
 
 def nginx(folder, **more):
@@ -295,7 +286,7 @@ def test_apachectl_configtest(folder, vhost):
 # -- No program behind ------------------------------------------------------
 
 @each("make", WITHOUT_PROGRAMS)
-def test_programs_not_running(folder, make):
+def test_f13_programs_not_running(folder, make):
     """Every route says so in JSON, and that one may try again."""
     with Running(make(folder), servers.DOWN) as server:
         status = 502 if "nginx" in make.__name__ else 503
@@ -331,7 +322,7 @@ def test_broken_program(folder, make):
 
 
 @each("make", OWN + SHARED + HTACCESS)
-def test_preflight(folder, make):
+def test_a14_preflight(folder, make):
     """204 for every route, with what a page needs to go on."""
     with Running(make(folder)) as server:
         for path in ROUTES:
@@ -349,7 +340,7 @@ def test_preflight(folder, make):
 
 
 @each("make", OWN)
-def test_nothing_else_is_there(folder, make):
+def test_b15_nothing_else_is_there(folder, make):
     """On a host name of our own: no file, no folder, no program."""
     with Running(make(folder), servers.FORBIDDEN) as server:
         for path in ("/", "/nope", "/.env", "/get_config/", "/v2",
@@ -378,7 +369,7 @@ def test_other_pages_stay_as_they_are(folder, make):
 
 
 @each("make", [nginx, nginx_snippet])
-def test_nginx_method(folder, make):
+def test_a14_nginx_method(folder, make):
     """The wrong method does not come as far as a program."""
     with Running(make(folder)) as server:
         for path, name in ROUTES.items():
@@ -390,14 +381,14 @@ def test_nginx_method(folder, make):
 
 
 @each("make", OWN)
-def test_trace(folder, make):
+def test_a14_trace(folder, make):
     """Off."""
     with Running(make(folder), servers.FORBIDDEN) as server:
         error(server.ask("TRACE", "/get_config"), 405)
 
 
 @each("make", OWN + SHARED + HTACCESS)
-def test_body_too_large(folder, make):
+def test_a07_body_too_large(folder, make):
     """16 KiB and a byte never reach a program, and the largest length that
     can be written is no smaller one."""
     with Running(make(folder), servers.BODY_TOO_LARGE) as server:
@@ -408,7 +399,7 @@ def test_body_too_large(folder, make):
 
 
 @each("make", [nginx, nginx_snippet])
-def test_chunked_body_too_large(folder, make):
+def test_a07_b14_chunked_body_too_large(folder, make):
     """Without a length as well."""
     with Running(make(folder), servers.BODY_TOO_LARGE) as server:
         chunks = b"4000\r\n" + b"x" * 0x4000 + b"\r\n1\r\nx\r\n0\r\n\r\n"
@@ -428,7 +419,7 @@ NOT_QUITE_HTTP = (
 
 
 @each("make", OWN + (nginx_errors,))
-def test_not_quite_http(folder, make):
+def test_a15_not_quite_http(folder, make):
     """What is refused before there is a path is refused in JSON too."""
     with Running(make(folder), "client sent ") as server:
         for data, statuses in NOT_QUITE_HTTP:
@@ -438,7 +429,7 @@ def test_not_quite_http(folder, make):
 
 
 @each("make", [nginx_snippet, proxy_shared, fcgid_shared, htaccess_cgid])
-def test_not_quite_http_elsewhere(folder, make):
+def test_a15_not_quite_http_elsewhere(folder, make):
     """In a site of somebody else's it is that site's page, and not called
     JSON."""
     with Running(make(folder), "client sent ") as server:
@@ -449,7 +440,7 @@ def test_not_quite_http_elsewhere(folder, make):
 
 @each("file, ours", [("agora-agent", False), ("000-agora-agent", True)])
 @each("make", [proxy, fcgid])
-def test_not_quite_http_beside_debians_site(folder, make, file, ours):
+def test_a15_not_quite_http_beside_debians_site(folder, make, file, ours):
     """Of two sites the first one answers it: the name of the file decides.
     Requests with a Host reach ours under either name."""
     with Running(make(folder, file=file, default_site=True), servers.DOWN,
@@ -587,7 +578,7 @@ def asked_with_everything(server, path):
 
 
 @each("make", WITHOUT_PROGRAMS)
-def test_what_a_running_program_gets(folder, make):
+def test_b13_what_a_running_program_gets(folder, make):
     """No cookie, no Proxy header; and its CORS headers do not get out."""
     with Running(make(folder)) as server:
         with listening_socket(server, "get_config") as sock:
@@ -598,7 +589,7 @@ def test_what_a_running_program_gets(folder, make):
 
 
 @each("make", [fcgid, fcgid_shared, htaccess_fcgid, htaccess_cgid])
-def test_what_a_started_program_gets(folder, make):
+def test_b13_what_a_started_program_gets(folder, make):
     """The same where Apache starts the programs."""
     build = folder / "echo"
     build.mkdir()
@@ -633,7 +624,7 @@ def apache_listed(name):
     (proxy, apache_listed("apache/agora-agent-common.conf")),
     (proxy_shared, apache_listed("apache/agora-agent-common.conf")),
     (htaccess_none, apache_listed("apache/htaccess"))])
-def test_listed_origins(folder, make, edits):
+def test_d09_listed_origins(folder, make, edits):
     """A listed page is named in every answer, another one in none."""
     listed = ("https://www.example.com", "http://localhost:3000")
     others = (
@@ -785,7 +776,7 @@ def listening(server, programs, env_file, workers=2):
 
 
 @each("make", [nginx, proxy])
-def test_program_restarted(folder, rig, programs, make):
+def test_f13_program_restarted(folder, rig, programs, make):
     """A restarted program is back at once, kept connections or not."""
     env_file = rig.env_file("default")
     with Running(make(folder), servers.DOWN) as server:
@@ -816,7 +807,7 @@ def test_64_clients_and_one_worker(folder, rig, programs):
 
 
 @each("make", [nginx, proxy])
-def test_reload(folder, rig, programs, make):
+def test_f03_reload(folder, rig, programs, make):
     """The server reads its files again and goes on."""
     with Running(make(folder)) as server:
         program = listening(server, programs, rig.env_file("default"))

@@ -14,15 +14,13 @@ import time
 import pytest
 
 import fcgi_client as fc
-from checks import UNCONFIGURED, refused, succeeded
-from processes import PATIENCE, WRAPPED, alive, can_connect, wait_until
+from checks import JSON, UNCONFIGURED, refused, succeeded
+from processes import (ENDPOINTS, PATIENCE, SANITIZED, SLOW, WRAPPED, alive,
+                       can_connect, wait_until)
 from programs import Program
 from test_protocol import GET, get, post_params, start_body
+from test_stopping import slow_start
 from transports import parse_cgi
-
-SANITIZED = "asan" in os.environ.get("B", "")
-# Starting a program takes a second under valgrind and 50 ms with ASan.
-SLOW = WRAPPED or SANITIZED
 
 
 def answered(connection):
@@ -171,8 +169,9 @@ def test_b10_tcp_serves_listed_peers_only(inherit):
 def test_b09_socket_mode(rig):
     """0660: a stranger on the machine gets EACCES."""
     program = rig.programs.listen("get_config", rig.env_file("default"))
-    mode = stat.S_IMODE(os.stat(program.socket).st_mode)
-    assert mode == 0o660
+    status = os.stat(program.socket)
+    assert stat.S_IMODE(status.st_mode) == 0o660
+    assert status.st_uid == os.geteuid()
     if os.geteuid() == 0:
         code = ("import os, socket, sys\n"
                 "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
@@ -290,14 +289,28 @@ BAD_SETTINGS = {
 }
 
 
+BODIES = {"start_agent": b'{"channelName":"c","rtcUid":"1","userUid":"2"}',
+          "stop_agent": b'{"agentId":"A1"}'}
+
+
+def asked(program, endpoint):
+    """The answer to a request that would be a good one."""
+    if endpoint == "get_config":
+        return get(program.socket)
+    body = BODIES[endpoint]
+    return parse_cgi(fc.request(program.socket, post_params("/", body), body,
+                                timeout=30 * PATIENCE).stdout)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("name", BAD_SETTINGS)
-def test_f10_bad_settings_answer_500(rig, upstream, name):
+def test_f10_bad_settings_answer_500(rig, upstream, name, endpoint):
     """The program starts, says why once, and answers."""
     bad = BAD_SETTINGS[name]
     env_file = rig.programs.env_file(upstream.settings(**bad))
-    program = rig.programs.listen("get_config", env_file, 0)
+    program = rig.programs.listen(endpoint, env_file, 0)
     for _ in range(2):
-        refused(get(program.socket), 500, UNCONFIGURED)
+        refused(asked(program, endpoint), 500, UNCONFIGURED)
     assert program.stop() == 0
     (setting, value), = bad.items()
     text = program.log.text().decode()
@@ -308,9 +321,10 @@ def test_f10_bad_settings_answer_500(rig, upstream, name):
         assert value not in text
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("kind", ["a folder", "absent", "binary",
                                   "world-writable"])
-def test_f10_unusable_env_file_answers(rig, upstream, kind):
+def test_f10_unusable_env_file_answers(rig, upstream, kind, endpoint):
     """Whatever lies there, there is an answer."""
     path = rig.programs.file("env")
     if kind == "a folder":
@@ -322,12 +336,12 @@ def test_f10_unusable_env_file_answers(rig, upstream, kind):
     elif kind == "world-writable":
         path = rig.programs.env_file(upstream.settings())
         os.chmod(path, 0o666)
-    program = rig.programs.listen("get_config", path, 0)
-    refused(get(program.socket), 500, UNCONFIGURED)
+    program = rig.programs.listen(endpoint, path, 0)
+    refused(asked(program, endpoint), 500, UNCONFIGURED)
     assert program.stop() == 0
 
 
-def test_changed_settings_are_read_again(rig, upstream):
+def test_f02_changed_settings_are_read_again(rig, upstream):
     """An edit of the file works without a restart."""
     env_file = rig.env_file("unconfigured")
     program = rig.programs.listen("get_config", env_file, 0)
@@ -583,6 +597,109 @@ def test_f09_other_signals_change_nothing(rig):
         succeeded(get(program.socket))
     assert sorted(program.workers()) == sorted(workers)
     assert program.stop() == 0
+
+
+def storm(pids, numbers, rounds):
+    """Many signals in a row."""
+    for _ in range(rounds):
+        for pid in pids:
+            for number in numbers:
+                os.kill(pid, number)
+
+
+@pytest.mark.parametrize("pause", [0.5, pytest.param(
+    5, marks=pytest.mark.skipif(not os.environ.get("SLOW_TESTS"),
+                                reason="takes 8 s; SLOW_TESTS=1 runs it"))])
+def test_f09_signals_during_a_start(rig, upstream, pause):
+    """A start that is waiting for Agora is answered, whatever signals come:
+    those that mean nothing, a pause, new settings, a restart."""
+    program = rig.programs.listen("start_agent", rig.env_file("default"), 2)
+    workers = program.workers(2)
+    with slow_start(program, upstream, pause + 2) as connection:
+        pids = [program.pid, *workers]
+        storm(pids, (signal.SIGPIPE, signal.SIGCHLD), 200)
+        storm(workers, (signal.SIGHUP,), 20)
+        os.kill(program.pid, signal.SIGUSR1)
+        storm(pids, (signal.SIGSTOP,), 1)
+        time.sleep(pause)
+        storm(pids, (signal.SIGCONT,), 1)
+        assert sorted(program.workers()) == sorted(workers)
+        program.process.send_signal(signal.SIGHUP)
+        answer = parse_cgi(connection.read_answer().stdout)
+        assert succeeded(answer)["data"]["status"] == "started"
+    wait_until(lambda: len(program.workers()) == 2
+               and not set(workers) & set(program.workers()),
+               20 * PATIENCE, "the restart")
+    assert program.stop() == 0
+
+
+def test_f09_usr1_ends_a_worker_when_it_is_done(rig, upstream):
+    """As mod_fcgid has it; the start is answered, and it is replaced."""
+    program = rig.programs.listen("start_agent", rig.env_file("default"), 1)
+    worker, = program.workers(1)
+    with slow_start(program, upstream, 1) as connection:
+        os.kill(worker, signal.SIGUSR1)
+        succeeded(parse_cgi(connection.read_answer().stdout))
+    wait_until(lambda: program.workers() and worker not in program.workers(),
+               5 * PATIENCE, "another worker")
+    assert program.stop() == 0
+
+
+def started_agents(program, upstream, count):
+    """Starts agents; returns (agent id, channel) of each."""
+    agents = []
+    for _ in range(count):
+        body = start_body(upstream)
+        answer = fc.request(program.socket,
+                            post_params("/v2/startAgent", body), body,
+                            timeout=30 * PATIENCE)
+        data = succeeded(parse_cgi(answer.stdout))["data"]
+        agents.append((data["agent_id"], data["channel_name"]))
+    return agents
+
+
+def test_f12_any_stop_agent_stops_it(rig, upstream):
+    """Nothing about an agent is kept by a process: it is stopped by any
+    worker, when the program that started it is gone, after a restart, as
+    CGI, and by another installation with the same settings."""
+    first = rig.programs.listen("start_agent", rig.env_file("default"), 2)
+    agents = iter(started_agents(first, upstream, 8))
+    assert first.stop() == 0
+
+    def stops(program):
+        agent_id, channel = next(agents)
+        body = json.dumps({"agentId": agent_id}).encode()
+        params = post_params("/v2/stopAgent", body)
+        if program is None:
+            answer = rig.transport("cgi").request(
+                "POST", "/v2/stopAgent", [JSON], body)
+        else:
+            answer = parse_cgi(fc.request(program.socket, params, body,
+                                          timeout=30 * PATIENCE).stdout)
+        succeeded(answer)
+        assert upstream.agent(channel)["status"] == "STOPPED"
+
+    program = rig.programs.listen("stop_agent", rig.env_file("default"), 2)
+    workers = program.workers(2)
+    for paused in workers:  # so that the other one has to do it
+        os.kill(paused, signal.SIGSTOP)
+        stops(program)
+        os.kill(paused, signal.SIGCONT)
+    program.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(program.workers()) == 2
+               and not set(workers) & set(program.workers()),
+               20 * PATIENCE, "the restart")
+    stops(program)
+    assert program.stop() == 0
+    again = rig.programs.listen("stop_agent", rig.env_file("default"), 0,
+                                path=program.socket)
+    stops(again)
+    assert again.stop() == 0
+    other = rig.programs.listen(
+        "stop_agent", rig.programs.env_file(upstream.settings()), 0)
+    stops(other)
+    assert other.stop() == 0
+    stops(None)
 
 
 def test_g11_one_thread(rig, upstream):

@@ -17,9 +17,9 @@ import time
 import pytest
 
 import fcgi_client as fc
-from checks import refused, succeeded
+from checks import UNCONFIGURED, refused, succeeded
 from processes import (PATIENCE, WRAPPED, alive, can_connect, children,
-                       wait_until)
+                       cpu_seconds, wait_until)
 from programs import Program
 from test_protocol import GET, get, post_params, start_body
 from transports import parse_cgi
@@ -50,7 +50,7 @@ def asked_in(path):
 # -- The queue ---------------------------------------------------------------
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_all_that_is_queued_is_answered(rig, workers):
+def test_f05_all_that_is_queued_is_answered(rig, workers):
     """300 complete requests in the queue, then SIGTERM: 300 answers."""
     count = 300
     program = rig.programs.listen("get_config", rig.env_file("default"),
@@ -76,7 +76,7 @@ def test_all_that_is_queued_is_answered(rig, workers):
     assert not os.path.exists(program.socket)
 
 
-def test_half_a_request_on_a_parked_connection(rig):
+def test_f05_half_a_request_on_a_parked_connection(rig):
     """It comes while the process stops: it gets two seconds, not all."""
     program = rig.programs.listen("get_config", rig.env_file("default"), 0)
     with fc.Connection(program.socket, 60 * PATIENCE) as connection:
@@ -89,7 +89,7 @@ def test_half_a_request_on_a_parked_connection(rig):
         assert program.process.wait(10 * PATIENCE) == 0
 
 
-def test_children_of_somebody_else(rig):
+def test_f09_children_of_somebody_else(rig):
     """A parent that was given other children does not wait for them."""
     path, log = rig.programs.file("s"), rig.programs.log_file("others.log")
     env = rig.programs.environment({"AGORA_ENV_FILE":
@@ -125,7 +125,7 @@ def slow_start(program, upstream, seconds):
     return connection
 
 
-def test_a_new_instance_beside_a_draining_one(rig, upstream):
+def test_f08_a_new_instance_beside_a_draining_one(rig, upstream):
     """The supervisor is killed while a start is under way: its worker
     answers that start, and the path is free for the next instance."""
     env_file = rig.env_file("default")
@@ -150,7 +150,7 @@ def test_a_new_instance_beside_a_draining_one(rig, upstream):
 
 @pytest.mark.skipif(not os.environ.get("SLOW_TESTS"),
                     reason="takes 27 s; SLOW_TESTS=1 runs it")
-def test_a_hanging_old_worker_is_killed(rig):
+def test_f09_a_hanging_old_worker_is_killed(rig):
     """One that is stopped during a restart is killed 27 s later, and the
     parent ends with it."""
     program = rig.programs.listen("get_config", rig.env_file("default"), 1)
@@ -278,13 +278,6 @@ def test_few_descriptors(rig):
     assert program.stop() == 0
 
 
-def cpu_seconds(pid):
-    """The processor time that a process has used."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 # A user that has no other processes, not even of another test run; for root
 # there is no limit.
 STRANGER = 50000 + os.getpid() % 10000
@@ -309,7 +302,7 @@ def as_stranger(rig):
 
 @pytest.mark.skipif(WRAPPED or os.geteuid() != 0,
                     reason="needs another user, and no wrapper")
-def test_no_more_processes(rig):
+def test_f11_no_more_processes(rig):
     """A worker that cannot be replaced is tried again now and then: the
     parent neither spins nor fills the log, and it gets over it."""
     program = spawned(rig, ["--workers", "2"], **as_stranger(rig))
@@ -327,6 +320,22 @@ def test_no_more_processes(rig):
         succeeded(get(program.socket))
         fourth.kill()
     wait_until(lambda: len(children(program.pid)) == 2, 20, "a new worker")
+    assert program.stop() == 0
+
+
+@pytest.mark.skipif(WRAPPED or os.geteuid() != 0,
+                    reason="needs another user, and no wrapper")
+def test_f10_settings_that_may_not_be_read(rig):
+    """It is said once, with the name of the file, and answered."""
+    how = as_stranger(rig)
+    os.chown(how["env_file"], 0, 0)
+    os.chmod(how["env_file"], 0o600)
+    program = spawned(rig, **how)
+    for _ in range(2):
+        refused(get(program.socket), 500, UNCONFIGURED)
+    named = [line for line in program.log.lines()
+             if how["env_file"].encode() in line]
+    assert len(named) == 1, program.log.text()
     assert program.stop() == 0
 
 
