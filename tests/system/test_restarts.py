@@ -151,7 +151,7 @@ def test_f03_graceful_restarts_of_mod_fcgid(folder, rig, programs, upstream):
                  "mod_fcgid: server is restarted") as server:
         reload_under_load(server, [load.get_config, load.refused_start,
                                    load.start_of(upstream)],
-                          2 if SLOW else 50 if FULL else 10, 3)
+                          2 if SLOW else 50 if FULL else 5, 3)
 
 
 def reload_under_load(server, questions, times, count=8):
