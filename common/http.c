@@ -18,6 +18,7 @@
 #include "common/loop.h"
 #include "common/num.h"
 #include "common/secret.h"
+#include "common/sys.h"
 
 /* CURLOPT_QUICK_EXIT came with it; packages.sh asks for the same. */
 #define LIBCURL_MIN "7.87"
@@ -64,11 +65,6 @@ struct socket {
 	struct http *http;
 	struct socket *next, **link;
 };
-
-/* Environment that would redirect our traffic or write down its keys. */
-static const char *const unwanted_env[] = { "SSLKEYLOGFILE", "http_proxy",
-	"HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
-	"no_proxy", "NO_PROXY" };
 
 static const struct {
 	CURLoption option;
@@ -576,21 +572,6 @@ multi_setup(struct http *http)
 }
 
 /*
- * libcurl's time-outs do not reach into the C library's resolver, whose own
- * defaults are longer than a whole request may take; and it follows the
- * environment where we were told the way already.
- */
-static void
-tame_environment(void)
-{
-	size_t i;
-
-	setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
-	for (i = 0; i < sizeof(unwanted_env) / sizeof(unwanted_env[0]); i++)
-		unsetenv(unwanted_env[i]);
-}
-
-/*
  * Tries what every request will ask for, so that a libcurl that is too old is
  * found when the program starts and not by its first user.
  */
@@ -620,7 +601,12 @@ http_new(struct loop *loop, struct fail *fail)
 {
 	struct http *http = calloc(1, sizeof(*http));
 
-	tame_environment();
+	sys_tame_environment();
+	/*
+	 * libcurl's time-outs do not reach into the C library's resolver, whose
+	 * own are longer than a whole request may take.
+	 */
+	setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
 	if (http == NULL || library_init() != CURLE_OK) {
 		free(http);
 		fail_set(fail, FAIL_INTERNAL, "The HTTPS client cannot start");

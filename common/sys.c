@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -44,6 +45,36 @@ sys_random(void *data, size_t len)
 		return 0;
 	memset(data, 0, len);
 	return -1;
+}
+
+void
+sys_tame_environment(void)
+{
+	static const char *const unwanted[] = {
+		"SSLKEYLOGFILE",
+		"http_proxy",
+		"HTTP_PROXY",
+		"https_proxy",
+		"HTTPS_PROXY",
+		"all_proxy",
+		"ALL_PROXY",
+		"no_proxy",
+		"NO_PROXY",
+		"CURL_HOME",
+		"CURL_CA_BUNDLE",
+		"CURL_SSL_BACKEND",
+		"SSL_CERT_FILE",
+		"SSL_CERT_DIR",
+		"OPENSSL_CONF",
+		"OPENSSL_CONF_INCLUDE",
+		"OPENSSL_MODULES",
+		"OPENSSL_ENGINES",
+		"HOSTALIASES",
+		"LOCALDOMAIN",
+	};
+
+	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
+		unsetenv(unwanted[i]);
 }
 
 int

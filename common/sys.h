@@ -1,5 +1,5 @@
 /*
- * Clocks and random bytes. The date and random bytes are asked for where a
+ * Clocks, random bytes, the environment. The date and random bytes are asked for where a
  * request comes in (fcgi/) and passed down as arguments, so that tests can fix
  * both. The monotonic clock only measures how long something took or may
  * take; who needs that reads it: the loop, the budget of a call to Agora, and
@@ -23,6 +23,14 @@ int64_t sys_monotonic_ms(void);
  * Returns 0, or -1 when the kernel refuses; ${data} is then zeroed.
  */
 int sys_random(void *data, size_t len) __attribute__((warn_unused_result));
+
+/*
+ * Removes the variables that make the C library, OpenSSL or libcurl do other
+ * than they are told here: proxies, key logs, configuration and modules,
+ * authorities, other names for hosts. For the start of a program, before any
+ * of them looks.
+ */
+void sys_tame_environment(void);
 
 /* Makes ${fd} close on exec and non-blocking. Returns 0 or -1. */
 int sys_nonblock(int fd);

@@ -272,6 +272,7 @@ program_main(int argc, char *argv[], const struct endpoint *endpoint)
 	fill_descriptors();
 	forbid_cores();
 	perturb_memory();
+	sys_tame_environment();
 	signals_ignore_pipe();
 	inherited = listener_inherited(&listener, environ);
 	if (!inherited && is_cgi())
