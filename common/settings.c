@@ -1,6 +1,5 @@
 /*
- * Looking settings up: process environment, then files. This is the only
- * place that asks the process environment.
+ * Looking settings up: process environment, then files.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,13 +11,6 @@
 
 #define ENVIRONMENT "the process environment"
 
-/* environ cannot hold "=" in a name, but getenv(3) would find "A=b" in it. */
-const char *
-settings_getenv(const char *name)
-{
-	return strchr(name, '=') == NULL ? getenv(name) : NULL;
-}
-
 /*
  * The value of ${name} in the first source that has it, which is put into
  * ${where}: the process environment, then the files. Empty counts as not set.
@@ -27,7 +19,7 @@ static const char *
 find_spelling(const struct settings_source *source, const char *name,
     const char **where)
 {
-	const char *value = name != NULL ? settings_getenv(name) : NULL;
+	const char *value = name != NULL ? settings_getenv(source, name) : NULL;
 
 	*where = ENVIRONMENT;
 	if (name == NULL || (value != NULL && *value != '\0'))

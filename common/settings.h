@@ -64,9 +64,20 @@ struct settings_source;
 /*
  * Remembers where to look: the process environment, ${program}'s own folder
  * (argv[0] or "/proc/self/exe" resolved; may be NULL) and the places listed in
- * the README. Nothing is read yet. Returns NULL when out of memory.
+ * the README. No file is read yet. The secrets of the environment are taken
+ * out of it and kept in the source. Returns NULL when out of memory.
  */
 struct settings_source *settings_source_new(const char *program);
+
+/*
+ * For a process that needs no settings but executes this program, which does:
+ * moves the secrets of the environment into a sealed file in memory, whose
+ * descriptor the settings_source_new() there finds by a variable. Returns the
+ * descriptor, close-on-exec until the child changes that; -1 when there are no
+ * secrets, or, which is logged, when they stay where they are.
+ */
+int settings_environment_hide(void);
+
 void settings_source_free(struct settings_source *source);
 
 /*

@@ -62,7 +62,7 @@ static void
 add_named(struct settings_source *source, int place, const char *variable,
     const char *cwd, const char *name)
 {
-	const char *value = settings_getenv(variable);
+	const char *value = settings_getenv(source, variable);
 	struct settings_file *file;
 	char *path;
 
@@ -128,6 +128,7 @@ settings_source_under(const char *program, const char *home, const char *system)
 		free(cwd);
 		return NULL;
 	}
+	settings_environment_take(source);
 	add_named(source, 1, "AGORA_ENV_FILE", here, NULL);
 	add_named(source, 2, "CREDENTIALS_DIRECTORY", here, "env");
 	add_folder(source, 3, here);
@@ -160,6 +161,7 @@ settings_source_free(struct settings_source *source)
 	if (source == NULL)
 		return;
 	settings_files_forget(source);
+	settings_environment_free(source);
 	for (size_t i = 0; i < source->len; i++)
 		free(source->file[i].path);
 	free(source);
@@ -350,7 +352,7 @@ outer_value(void *arg, const char *name)
 {
 	const struct outer *outer = arg;
 	const struct settings_file *file = outer->source->file;
-	const char *value = settings_getenv(name);
+	const char *value = settings_getenv(outer->source, name);
 
 	for (; value == NULL && file < outer->file; file++)
 		value = dotenv_get(&file->env, name);

@@ -58,7 +58,15 @@ struct settings_file {
 	struct dotenv env; /* empty unless _READ, and after the reading */
 };
 
+/* A secret that was in the process environment. */
+struct settings_taken {
+	const char *name; /* the table's */
+	char *value;
+};
+
 struct settings_source {
+	struct settings_taken taken[2 * SETTINGS_COUNT]; /* two names each */
+	size_t taken_len;
 	struct settings_file file[SETTINGS_FILES_MAX];
 	size_t len;
 	int chosen; /* the first place that has files, 0: none */
@@ -106,8 +114,20 @@ const struct secret *settings_secret_at(const struct settings *settings,
 /* Sets all defaults. Returns 0, or -1 when out of memory. */
 int settings_set_defaults(struct settings *settings);
 
-/* The process environment, for names that can be in it; NULL: not there. */
-const char *settings_getenv(const char *name);
+/*
+ * Takes the secrets out of the process environment, where nothing of them
+ * stays, and what the parent has hidden (settings_environment_hide()).
+ * Out of memory, ->failed is set. settings_environment_free() wipes them.
+ */
+void settings_environment_take(struct settings_source *source);
+void settings_environment_free(struct settings_source *source);
+
+/*
+ * The process environment with the secrets that were taken out of it, for
+ * names that can be in it; NULL: not there.
+ */
+const char *settings_getenv(const struct settings_source *source,
+    const char *name);
 
 /*
  * Looks at all files and reads those of the first place that has some. Each

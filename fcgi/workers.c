@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/settings.h"
 #include "common/sys.h"
 #include "fcgi/listen.h"
 #include "fcgi/signals.h"
@@ -48,6 +49,7 @@ struct parent {
 	struct loop_watch signal_watch;
 	struct loop_timer settle_timer, again_timer;
 	struct leaving *leaving;
+	int secrets; /* descriptor for the workers, or -1 */
 	char program[PATH_MAX];
 	int count;
 	int restarting; /* index of the worker being replaced, or -1 */
@@ -80,6 +82,8 @@ become_worker(const struct parent *parent, pid_t parent_pid)
 	if (getppid() != parent_pid)
 		_exit(1);
 	signals_hold(); /* SIGCHLD is ours; the others wait for its loop */
+	if (parent->secrets != -1)
+		fcntl(parent->secrets, F_SETFD, 0);
 	if (hand_over(parent->listener->fd) != -1)
 		execv(parent->program, argv);
 	log_error("workers: %s: %s", parent->program, strerror(errno));
@@ -373,6 +377,7 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 	parent->listener = listener;
 	parent->count = count;
 	parent->restarting = -1;
+	parent->secrets = settings_environment_hide();
 	parent->settle_timer.expired = settled;
 	parent->again_timer.expired = restart_again;
 	parent->signal_watch.ready = signal_ready;
@@ -421,6 +426,8 @@ workers_run(struct listener *listener, int count)
 		forget(parent, parent->leaving->pid);
 	if (parent->signal_watch.fd > 0)
 		close(parent->signal_watch.fd);
+	if (parent->secrets != -1)
+		close(parent->secrets);
 	loop_free(parent->loop);
 	free(parent);
 	return status;

@@ -48,6 +48,7 @@ forget_environment(void)
 		if (entry->alias != NULL)
 			unsetenv(entry->alias);
 	}
+	unsetenv("AGORA_AGENT_SECRETS_FD");
 	unsetenv("AGORA_ENV_FILE");
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
@@ -930,7 +931,7 @@ harmless_values_are_warned_of(void **state)
 		    "%s; expected: %s; the default is used\n",
 		    bad->name, bad->why, entry_of(bad->name)->expected);
 		assert_string_equal(said, line);
-		check(0);
+		print_check(0);
 		assert_said("settings: ok\n");
 	}
 }
@@ -1274,10 +1275,11 @@ check_guesses_typos(void **state)
 
 	(void)state;
 	set_both();
+	new_source();
 	for (size_t i = 0; i < sizeof(typos) / sizeof(typos[0]); i++) {
 		snprintf(text, sizeof(text), "%s=x\n", typos[i][0]);
 		write_file(".env", text);
-		check(0);
+		print_check(0);
 		snprintf(text, sizeof(text),
 		    "unknown setting %s (did you mean %s?)\n", typos[i][0],
 		    typos[i][1]);
@@ -1286,7 +1288,7 @@ check_guesses_typos(void **state)
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		snprintf(text, sizeof(text), "%s=x\n", others[i]);
 		write_file(".env", text);
-		check(0);
+		print_check(0);
 		assert_not_said("hint");
 	}
 }
@@ -1319,8 +1321,105 @@ check_explains_odd_names(void **state)
 	assert_said("unknown setting LLM_… (did you mean");
 	snprintf(text, sizeof(text), "AGORA_%0290d", 0);
 	write_file(".env", text);
-	check(0);
+	print_check(0);
 	assert_not_said("hint");
+}
+
+/* What lies there can be read in /proc/PID/environ, also when it is unset. */
+static void
+secrets_leave_the_environment(void **state)
+{
+	const char *certificate, *key;
+
+	(void)state;
+	set_both();
+	setenv("OPENAI_API_KEY", "canary", 1);
+	certificate = getenv("APP_CERTIFICATE");
+	key = getenv("OPENAI_API_KEY");
+	new_source();
+	assert_string_equal(certificate, "");
+	assert_string_equal(key, "");
+	assert_null(getenv("APP_CERTIFICATE"));
+	assert_null(getenv("OPENAI_API_KEY"));
+	assert_string_equal(getenv("APP_ID"), ID);
+}
+
+static void
+taken_secrets_stay_set(void **state)
+{
+	(void)state;
+	set_both();
+	setenv("LLM_API_KEY", "canary", 1);
+	new_source();
+	for (int i = 0; i < 2; i++) {
+		load_again();
+		assert_true(settings->usable);
+		assert_string_equal(settings->certificate.text, CERT);
+		assert_string_equal(settings->llm_key.text, "canary");
+		write_file(".env", "LLM_API_KEY=file\nAPP_CERTIFICATE=x\n");
+		assert_true(settings_changed(source) || i > 0);
+	}
+}
+
+static void
+files_may_name_taken_secrets(void **state)
+{
+	(void)state;
+	set_both();
+	setenv("OPENAI_API_KEY", "canary", 1);
+	write_file(".env", "LLM_API_KEY=\"a-${OPENAI_API_KEY}\"\n");
+	load();
+	assert_string_equal(settings->llm_key.text, "a-canary");
+}
+
+static void
+hidden_secrets_are_found_again(void **state)
+{
+	const char *certificate;
+	int fd;
+
+	(void)state;
+	set_both();
+	setenv("LLM_API_KEY", "canary", 1);
+	certificate = getenv("APP_CERTIFICATE");
+	fd = settings_environment_hide();
+	assert_true(fd >= 0);
+	assert_string_equal(certificate, "");
+	assert_null(getenv("APP_CERTIFICATE"));
+	assert_int_equal(write(fd, "x", 1), -1); /* sealed */
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	load();
+	assert_true(settings->usable);
+	assert_string_equal(settings->certificate.text, CERT);
+	assert_string_equal(settings->llm_key.text, "canary");
+	assert_int_equal(fcntl(fd, F_GETFD), -1); /* closed */
+	assert_null(getenv("AGORA_AGENT_SECRETS_FD"));
+}
+
+static void
+nothing_to_hide(void **state)
+{
+	(void)state;
+	assert_int_equal(settings_environment_hide(), -1);
+	assert_null(getenv("AGORA_AGENT_SECRETS_FD"));
+}
+
+/* A descriptor that nobody handed over stays what it is. */
+static void
+foreign_descriptors_are_not_read(void **state)
+{
+	static const char *const numbers[] = { "0", "2", "-1", "99999", "x",
+		"" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		set_both();
+		setenv("AGORA_AGENT_SECRETS_FD", numbers[i], 1);
+		load();
+		assert_true(settings->usable);
+	}
+	assert_int_not_equal(fcntl(0, F_GETFD), -1);
+	assert_int_not_equal(fcntl(2, F_GETFD), -1);
 }
 
 int
@@ -1330,6 +1429,12 @@ main(void)
 	cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 	const struct CMUnitTest tests[] = {
 		TEST(has_the_defaults),
+		TEST(secrets_leave_the_environment),
+		TEST(taken_secrets_stay_set),
+		TEST(files_may_name_taken_secrets),
+		TEST(hidden_secrets_are_found_again),
+		TEST(nothing_to_hide),
+		TEST(foreign_descriptors_are_not_read),
 		TEST(every_default_is_legal),
 		cmocka_unit_test(env_sample_is_the_table),
 		TEST(environment_beats_files),
