@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -9,12 +10,14 @@
 #include "common/ascii.h"
 #include "common/fail.h"
 #include "common/json.h"
+#include "common/json_make.h"
+#include "common/json_read.h"
 #include "common/json_scan.h"
 #include "common/secret.h"
 #include "common/utf8.h"
 
 _Static_assert(JSON_C_VERSION_NUM >= (14 << 8),
-    "json-c 0.14 or newer is needed, for json_tokener_get_parse_end()");
+    "json-c 0.14 or newer is needed");
 
 #define KEY_SIZE 64     /* of one member in a json_at() path, with the NUL */
 #define INTEGER_SIZE 21 /* "-9223372036854775808" and the NUL */
@@ -57,59 +60,77 @@ refuse(struct fail *fail, const char *wrong, size_t place)
 	    wrong, place);
 }
 
-/* Reads what json_scan() let pass; finds tokens in the wrong order. */
-static struct json_object *
-parse(struct json_tokener *tokener, const char *text, int len,
-    struct fail *fail)
-{
-	struct json_object *object = json_tokener_parse_ex(tokener, text, len);
-	bool at_end = false;
-
-	if (json_tokener_get_error(tokener) == json_tokener_continue) {
-		/* A NUL ends a number that might have had more digits. */
-		object = json_tokener_parse_ex(tokener, "", 1);
-		at_end = true;
-	}
-	if (json_tokener_get_error(tokener) == json_tokener_success) {
-		if (object == NULL) /* json-c's null */
-			fail_set(fail, FAIL_BAD_INPUT, "body must not be null");
-		return object;
-	}
-	if (at_end)
-		refuse(fail, "unexpected end", (size_t)len);
-	else
-		refuse(fail, "unexpected character",
-		    json_tokener_get_parse_end(tokener));
-	return NULL;
-}
-
 struct json *
 json_parse(const char *text, size_t len, struct fail *fail)
 {
-	struct json_tokener *tokener;
-	struct json_object *object;
+	struct json *json = NULL;
 	const char *wrong;
 	size_t place;
 
-	if (len > INT_MAX) {
-		fail_set(fail, FAIL_BAD_INPUT, "body is too large");
-		return NULL;
-	}
 	wrong = json_scan(text, len, JSON_DEPTH_MAX, &place);
 	if (wrong != NULL) {
 		refuse(fail, wrong, place);
 		return NULL;
 	}
-	/* One level more, because json-c counts the innermost value too. */
-	tokener = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
-	if (tokener == NULL) {
+	switch (json_read(text, len, &json, &place)) {
+	case JSON_READ_OK:
+		if (json == NULL)
+			fail_set(fail, FAIL_BAD_INPUT, "body must not be null");
+		break;
+	case JSON_READ_WRONG:
+		refuse(fail,
+		    place == len ? "unexpected end" : "unexpected character",
+		    place);
+		break;
+	case JSON_READ_NO_MEMORY:
 		fail_set(fail, FAIL_INTERNAL, "out of memory");
-		return NULL;
+		break;
 	}
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	object = parse(tokener, text, (int)len, fail);
-	json_tokener_free(tokener);
-	return ours(object);
+	return json;
+}
+
+struct json *
+json_make_text(const char *text, size_t len)
+{
+	if (len > INT_MAX - 1) /* json-c counts in int */
+		return NULL;
+	return ours(json_object_new_string_len(text, (int)len));
+}
+
+struct json *
+json_make_bool(bool value)
+{
+	return ours(json_object_new_boolean(value));
+}
+
+struct json *
+json_make_int(int64_t value)
+{
+	return ours(json_object_new_int64(value));
+}
+
+struct json *
+json_make_double(const char *text)
+{
+	return ours(json_object_new_double_s(strtod(text, NULL), text));
+}
+
+int
+json_make_member(struct json *object, const char *key, struct json *value)
+{
+	if (json_object_object_add(theirs(object), key, theirs(value)) == 0)
+		return 0;
+	json_free(value);
+	return -1;
+}
+
+int
+json_make_element(struct json *array, struct json *value)
+{
+	if (json_object_array_add(theirs(array), theirs(value)) == 0)
+		return 0;
+	json_free(value);
+	return -1;
 }
 
 static void wipe(struct json_object *value);
@@ -338,7 +359,7 @@ json_put_text(struct json *object, const char *key, const char *text)
 void
 json_put_int(struct json *object, const char *key, int64_t value)
 {
-	json_put(object, key, ours(json_object_new_int64(value)));
+	json_put(object, key, json_make_int(value));
 }
 
 void
@@ -403,17 +424,16 @@ add_as_utf8(struct buf *out, const char *text)
 struct json *
 json_new_text(const char *text)
 {
-	struct buf clean = BUF(INT_MAX - 1); /* json-c counts in int */
-	struct json_object *string = NULL;
+	struct buf clean = BUF(INT_MAX - 1); /* see json_make_text() */
+	struct json *string = NULL;
 
 	if (text == NULL)
 		return NULL;
 	add_as_utf8(&clean, text);
 	if (!buf_failed(&clean))
-		string =
-		    json_object_new_string_len(buf_str(&clean), (int)clean.len);
+		string = json_make_text(buf_str(&clean), clean.len);
 	buf_free(&clean);
-	return ours(string);
+	return string;
 }
 
 void

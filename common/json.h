@@ -19,14 +19,15 @@ struct json;
  * Parses the ${len} bytes at ${text}, which must be one JSON text of RFC 8259
  * and nothing else: UTF-8 without a byte order mark, no raw control
  * characters in strings, no NaN or Infinity, no comments, at most
- * JSON_DEPTH_MAX levels. (json-c alone lets several of these pass.) Of
+ * JSON_DEPTH_MAX levels. (json-c's own parser lets several of these pass.) Of
  * duplicate members the last one counts.
  * Refused too, though RFC 8259 lets them pass: half a surrogate pair, a NUL
  * in a member's name, an integer outside -2^63..2^63-1, and a lone null, for
  * which there is no struct json.
  * Returns the value, which the caller frees, or NULL with ${fail} set to
  * FAIL_BAD_INPUT and a sentence that names the place ("body is not valid
- * JSON: invalid UTF-8 at byte 7", counted from 0).
+ * JSON: invalid UTF-8 at byte 7", counted from 0), or to FAIL_INTERNAL when
+ * memory ran out.
  */
 struct json *json_parse(const char *text, size_t len, struct fail *fail);
 

@@ -11,8 +11,8 @@ python=${PYTHON:-/usr/bin/python3}
 
 # kind, name, Debian package, oldest version that will do. Kinds: pc
 # (pkg-config), program, file, python. The versions are those of what the
-# sources call: CURLOPT_QUICK_EXIT, EVP_MAC, json_tokener_get_parse_end(),
-# ZLIB_CONST, and libfcgi's own pkg-config file; the sources check them too.
+# sources call: CURLOPT_QUICK_EXIT, EVP_MAC, ZLIB_CONST, and
+# libfcgi's own pkg-config file; the sources check them too.
 needs() {
 	cat <<-END
 		program gcc gcc

@@ -351,7 +351,7 @@ class CgiSweep:
         self.crashes = self.errors = 0
 
     def count(self, params, body=b""):
-        """How many allocations such a process makes."""
+        """How many allocations a process makes that answers this rightly."""
         memory = self.subject.memory
         memory.start_over()
         memory.count_from_now()
@@ -410,6 +410,48 @@ def test_e02_e03_get_config_as_cgi_without_memory(rig, upstream, library,
         for number in reached(shard, count, 40):
             sweep.check(number, sticky, GET)
         assert sweep.errors > 0
+    finally:
+        subject.close()
+
+
+def start_request(upstream, **changes):
+    """Channel, params and body of a start with all that a body can have."""
+    channel = upstream.channel() + "-" + 40 * "x"
+    body = json.dumps({
+        "channelName": channel, "rtcUid": "5", "userUid": "6",
+        "parameters": {"output_audio_codec": "OPUSFB"},
+        **{f"unknown{number}": number for number in range(16)},
+        "more": [300 * "y", {"a": 1.5}, None, True, 40 * [1]],
+        **changes}).encode()
+    return channel, post_params("/v2/startAgent", body), body
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
+def test_e02_a_body_is_read_whole_or_not_at_all(rig, upstream, library,
+                                                sticky):
+    """No member and no part of a string gets lost when memory runs out while
+    the body is read: the agent is the one that was asked for, or none."""
+    subject = Subject(rig.programs, library, "start_agent",
+                      rig.env_file("default"))
+
+    def differ(answer):
+        refused(answer, 400, "must differ")
+
+    try:
+        sweep = CgiSweep(subject, differ)
+        # Refused when all was read; nothing of the call to Agora.
+        end = sweep.count(*start_request(upstream, userUid="5")[1:])
+        sweep.judge = succeeded
+        for number in range(end - 140, end - 5, 1 if TORTURE else 2):
+            channel, params, body = start_request(upstream)
+            answer = sweep.check(number, sticky, params, body)
+            if answer is not None and answer.status == 200:
+                properties = upstream.join(channel)["properties"]
+                assert properties["parameters"]["output_audio_codec"] == \
+                    "OPUSFB"
+            else:
+                assert not upstream.joins(channel)
+        assert sweep.errors > 40 and sweep.crashes == 0
     finally:
         subject.close()
 
