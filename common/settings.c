@@ -115,19 +115,24 @@ say(struct teller *teller, bool problem, const char *format, ...)
 static void
 say_file(struct teller *teller, const struct settings_file *file)
 {
-	if (file->state == SETTINGS_FILE_BAD)
+	if (file->state == SETTINGS_FILE_BAD ||
+	    file->state == SETTINGS_FILE_REFUSED)
 		say(teller, true, "%s%s%s: %s",
 		    file->variable != NULL ? file->variable : "",
 		    file->variable != NULL ? ": " : "", file->path, file->why);
+	if (file->state == SETTINGS_FILE_REFUSED)
+		say(teller, false,
+		    "AGORA_ENV_FILE_UNSAFE=1 in the process environment has "
+		    "such a file used");
 	if (file->state == SETTINGS_FILE_UNKNOWN)
 		say(teller, false, "%s: cannot be looked for: %s", file->path,
 		    file->why);
 	if (file->state != SETTINGS_FILE_READ)
 		return;
-	for (unsigned bit = 1; bit < SETTINGS_WARN_ALL; bit <<= 1)
-		if (file->warnings & bit)
+	for (unsigned bit = 1; bit < SETTINGS_FLAWS_ALL; bit <<= 1)
+		if (file->flaws & bit)
 			say(teller, false, "%s: %s", file->path,
-			    settings_warning_text(bit));
+			    settings_flaw_text(bit));
 	if (file->env.bad_line != 0)
 		say(teller, false, "%s: line %zu is not understood and skipped",
 		    file->path, file->env.bad_line);

@@ -47,6 +47,9 @@ print_file(FILE *out, const struct settings_file *file)
 	case SETTINGS_FILE_BAD:
 		state = "cannot be read: ";
 		break;
+	case SETTINGS_FILE_REFUSED:
+		state = "refused: ";
+		break;
 	case SETTINGS_FILE_UNKNOWN:
 		state = "cannot be looked for: ";
 		break;
@@ -200,11 +203,12 @@ print_typos(FILE *out, const struct settings_file *file)
 		name = file->env.entry[i].name;
 		ours = meant(name);
 		shown = shown_len(name);
-		if (strcmp(name, "AGORA_ENV_FILE") == 0)
+		if (strcmp(name, "AGORA_ENV_FILE") == 0 ||
+		    strcmp(name, "AGORA_ENV_FILE_UNSAFE") == 0)
 			print(out,
-			    "  hint: %s: AGORA_ENV_FILE counts only in "
-			    "the process environment\n",
-			    file->path);
+			    "  hint: %s: %s counts only in the process "
+			    "environment\n",
+			    file->path, name);
 		else if (ours != NULL)
 			print(out,
 			    "  hint: %s: unknown setting %.*s%s (did you "

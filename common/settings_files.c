@@ -117,6 +117,15 @@ add_program(struct settings_source *source, int place, const char *program)
 	free(path);
 }
 
+/* A file cannot vouch for itself: only the environment is asked. */
+static bool
+unsafe_files_allowed(const struct settings_source *source)
+{
+	const char *value = settings_getenv(source, "AGORA_ENV_FILE_UNSAFE");
+
+	return value != NULL && strcmp(value, "1") == 0;
+}
+
 struct settings_source *
 settings_source_under(const char *program, const char *home, const char *system)
 {
@@ -129,6 +138,7 @@ settings_source_under(const char *program, const char *home, const char *system)
 		return NULL;
 	}
 	settings_environment_take(source);
+	source->unsafe_files = unsafe_files_allowed(source);
 	add_named(source, 1, "AGORA_ENV_FILE", here, NULL);
 	add_named(source, 2, "CREDENTIALS_DIRECTORY", here, "env");
 	add_folder(source, 3, here);
@@ -258,61 +268,28 @@ settle_unopened(struct settings_file *file, int error)
 		settle(file, SETTINGS_FILE_BAD, strerror(error));
 }
 
-/* Answers whether ${path} leads through a folder that servers publish. */
+/* Decides whether a file may be used. Sets ->flaws. */
 static bool
-in_web_root(const char *path)
+judge(const struct settings_source *source, struct settings_file *file,
+    const struct stat *st)
 {
-	static const char *const roots[] = { "public_html", "htdocs", "www",
-		"html" };
-	size_t len;
+	unsigned refused;
 
-	for (; *path != '\0'; path += len + (path[len] == '/')) {
-		len = strcspn(path, "/");
-		for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
-			if (strlen(roots[i]) == len &&
-			    strncmp(path, roots[i], len) == 0)
-				return true;
+	if (!S_ISREG(st->st_mode)) {
+		settle(file, SETTINGS_FILE_BAD, "it is not a regular file");
+		return false;
 	}
+	if (st->st_size > DOTENV_FILE_MAX) {
+		settle(file, SETTINGS_FILE_BAD,
+		    "it is larger than 65536 bytes");
+		return false;
+	}
+	file->flaws = settings_vet(file->path, st);
+	refused = file->flaws & SETTINGS_FLAWS_REFUSED;
+	if (refused == 0 || source->unsafe_files)
+		return true;
+	settle(file, SETTINGS_FILE_REFUSED, settings_flaw_text(refused));
 	return false;
-}
-
-/*
- * Who can read or write a file of secrets, and from where. Returns why it
- * must not be used, or NULL with ->warnings set.
- */
-static const char *
-judge(struct settings_file *file, const struct stat *st)
-{
-	if (!S_ISREG(st->st_mode))
-		return "it is not a regular file";
-	if (st->st_size > DOTENV_FILE_MAX)
-		return "it is larger than 65536 bytes";
-	if (st->st_mode & S_IWOTH)
-		return "everybody can write to it; chmod o-w";
-	if (st->st_mode & S_IROTH)
-		file->warnings |= SETTINGS_WARN_READABLE;
-	if (st->st_mode & S_IWGRP)
-		file->warnings |= SETTINGS_WARN_GROUP;
-	if (st->st_uid != geteuid() && st->st_uid != 0)
-		file->warnings |= SETTINGS_WARN_OWNER;
-	if (in_web_root(file->path))
-		file->warnings |= SETTINGS_WARN_WEB;
-	return NULL;
-}
-
-const char *
-settings_warning_text(unsigned bit)
-{
-	switch (bit) {
-	case SETTINGS_WARN_READABLE:
-		return "every user of this machine can read it; chmod o-r";
-	case SETTINGS_WARN_GROUP:
-		return "its group can write to it; chmod g-w";
-	case SETTINGS_WARN_OWNER:
-		return "it belongs to another user";
-	default:
-		return "it lies in a folder that a web server may publish";
-	}
 }
 
 /* Returns 0, or an errno. */
@@ -384,7 +361,6 @@ static int
 read_open(struct settings_source *source, struct settings_file *file, int fd)
 {
 	struct buf content = BUF(DOTENV_FILE_MAX);
-	const char *why;
 	struct stat st;
 	int error, rc = 0;
 
@@ -393,11 +369,8 @@ read_open(struct settings_source *source, struct settings_file *file, int fd)
 		return 0;
 	}
 	file->stamp = stamp_of(&st);
-	why = judge(file, &st);
-	if (why != NULL) {
-		settle(file, SETTINGS_FILE_BAD, why);
+	if (!judge(source, file, &st))
 		return 0;
-	}
 	error = read_content(fd, &content);
 	if (error == ENOMEM)
 		rc = -1;
@@ -420,7 +393,7 @@ read_file(struct settings_source *source, struct settings_file *file)
 	int rc;
 
 	file->why[0] = '\0';
-	file->warnings = 0;
+	file->flaws = 0;
 	if (fd == -1) {
 		int error = errno;
 
@@ -458,7 +431,8 @@ settings_files_read(struct settings_source *source)
 		if (read_file(source, file) == -1)
 			return -1;
 		if (file->state == SETTINGS_FILE_READ ||
-		    file->state == SETTINGS_FILE_BAD)
+		    file->state == SETTINGS_FILE_BAD ||
+		    file->state == SETTINGS_FILE_REFUSED)
 			source->chosen = file->place;
 	}
 	return 0;

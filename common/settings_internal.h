@@ -1,6 +1,6 @@
 /*
- * What settings.c, settings_table.c, settings_files.c, settings_check.c and
- * their test share.
+ * What settings.c, settings_table.c, settings_environment.c, settings_files.c,
+ * settings_vet.c, settings_check.c and their test share.
  */
 #ifndef COMMON_SETTINGS_INTERNAL_H
 #define COMMON_SETTINGS_INTERNAL_H
@@ -32,17 +32,22 @@ enum settings_file_state {
 	SETTINGS_FILE_ABSENT,
 	SETTINGS_FILE_READ,
 	SETTINGS_FILE_BAD,     /* there, but of no use: ->why */
+	SETTINGS_FILE_REFUSED, /* there, but not ours alone: ->why */
 	SETTINGS_FILE_UNKNOWN, /* nobody may look into its folder: ->why */
 	SETTINGS_FILE_LATER,   /* there, but an earlier place has files */
 };
 
-/* Reasons for a warning about a file that is used. */
-enum {
-	SETTINGS_WARN_READABLE = 1 << 0,
-	SETTINGS_WARN_GROUP = 1 << 1,
-	SETTINGS_WARN_OWNER = 1 << 2,
-	SETTINGS_WARN_WEB = 1 << 3,
-	SETTINGS_WARN_ALL = (1 << 4) - 1,
+/* What is wrong with a file of secrets. */
+enum settings_flaw {
+	SETTINGS_FLAW_READABLE = 1 << 0,
+	SETTINGS_FLAW_WRITABLE = 1 << 1,
+	SETTINGS_FLAW_OWNER = 1 << 2,
+	SETTINGS_FLAW_LINK = 1 << 3,
+	SETTINGS_FLAW_FOLDER = 1 << 4,
+	SETTINGS_FLAWS_REFUSED = (1 << 5) - 1, /* the rest is warned of */
+	SETTINGS_FLAW_GROUP = 1 << 5,
+	SETTINGS_FLAW_WEB = 1 << 6,
+	SETTINGS_FLAWS_ALL = (1 << 7) - 1,
 };
 
 struct settings_file {
@@ -53,7 +58,7 @@ struct settings_file {
 
 	enum settings_file_state state;
 	char why[SETTINGS_WHY_SIZE];
-	unsigned warnings;
+	unsigned flaws; /* of enum settings_flaw */
 	struct settings_stamp stamp;
 	struct dotenv env; /* empty unless _READ, and after the reading */
 };
@@ -71,7 +76,8 @@ struct settings_source {
 	size_t len;
 	int chosen; /* the first place that has files, 0: none */
 	bool loaded;
-	bool failed; /* out of memory while it was made */
+	bool failed;       /* out of memory while it was made */
+	bool unsafe_files; /* AGORA_ENV_FILE_UNSAFE=1: warn, do not refuse */
 };
 
 /* Where one setting was found. */
@@ -139,8 +145,14 @@ int settings_files_read(struct settings_source *source);
 /* Wipes and releases the content of the files; the states stay. */
 void settings_files_forget(struct settings_source *source);
 
-/* The words for one bit of ->warnings. */
-const char *settings_warning_text(unsigned bit);
+/*
+ * The flaws of the file that ${path}, absolute, leads to; ${st} is of the
+ * opened file.
+ */
+unsigned settings_vet(const char *path, const struct stat *st);
+
+/* Words for the first flaw of a set, with the cure; NULL for none. */
+const char *settings_flaw_text(unsigned set);
 
 /*
  * Reads everything. Returns 0, or -1 when out of memory.

@@ -14,7 +14,7 @@ import pytest
 
 import fcgi_client
 from memory import image, needs_memory
-from processes import ENDPOINTS, PATIENCE, children, wait_until
+from processes import ENDPOINTS, PATIENCE, can_connect, children, wait_until
 from programs import WRAPPED, Program
 from servers import WEB_USER, share
 from transports import cgi_params, parse_cgi
@@ -78,7 +78,7 @@ def _run(rig):
             "get_config", ["--listen", path, *arguments], canary_env(rig),
             log, **how)
         started.append(Program(process, path, log))
-        wait_until(lambda: os.path.exists(path), 10 * PATIENCE, "a socket")
+        wait_until(lambda: can_connect(path), 10 * PATIENCE, "it listens")
         return started[-1]
 
     yield run

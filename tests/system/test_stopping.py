@@ -352,7 +352,7 @@ def unread_pipe():
 def test_a_log_reader_that_has_left(rig, upstream):
     """Workers live, and are replaced, though every line of theirs is lost;
     settings with a warning make one before the loop runs."""
-    env_file = rig.programs.env_file(upstream.settings(), mode=0o644)
+    env_file = rig.programs.env_file(upstream.settings(), mode=0o660)
     writer = unread_pipe()
     path = rig.programs.file("s")
     process = subprocess.Popen(

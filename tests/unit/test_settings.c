@@ -49,6 +49,7 @@ forget_environment(void)
 			unsetenv(entry->alias);
 	}
 	unsetenv("AGORA_AGENT_SECRETS_FD");
+	unsetenv("AGORA_ENV_FILE_UNSAFE");
 	unsetenv("AGORA_ENV_FILE");
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
@@ -667,8 +668,6 @@ refuses_files_of_no_use(void **state)
 	refused("it is a link to nothing");
 	assert_int_equal(symlink(".env", ".env"), 0);
 	refused("Too many levels of symbolic links");
-	write_bytes(".env", BOTH, strlen(BOTH), 0602);
-	refused("everybody can write to it; chmod o-w");
 	write_file(".env", BOTH "A=\xff\n");
 	refused("it is not UTF-8");
 	write_bytes(".env", BOTH "\0", strlen(BOTH) + 1, 0600);
@@ -693,7 +692,7 @@ file_closed_to_us_stops_the_search(void **state)
 {
 	(void)state;
 	write_bytes(".env", BOTH, strlen(BOTH), 0);
-	write_bytes("etc/env", BOTH, strlen(BOTH), 0644);
+	write_bytes("etc/env", BOTH, strlen(BOTH), 0640);
 	new_source();
 	catch_log(true);
 	as_nobody(true);
@@ -714,7 +713,7 @@ folder_closed_to_us_is_mentioned(void **state)
 {
 	(void)state;
 	write_file("home/.config/agora-agent/env", BOTH);
-	write_bytes("etc/env", BOTH, strlen(BOTH), 0644);
+	write_bytes("etc/env", BOTH, strlen(BOTH), 0640);
 	assert_int_equal(chmod("home", 0), 0);
 	new_source();
 	catch_log(true);
@@ -744,20 +743,141 @@ warned(const char *name, const char *why)
 }
 
 static void
-warns_of_files_open_to_others(void **state)
+warns_of_files_open_to_a_group(void **state)
 {
 	(void)state;
-	write_bytes(".env", BOTH, strlen(BOTH), 0644);
-	warned(".env", "every user of this machine can read it; chmod o-r");
-	assert_int_equal(chmod(".env", 0660), 0);
+	write_bytes(".env", BOTH, strlen(BOTH), 0660);
 	warned(".env", "its group can write to it; chmod g-w");
 	assert_int_equal(chmod(".env", 0640), 0);
 	load();
 	assert_string_equal(said, "");
-	if (getuid() == 0) {
-		assert_int_equal(chown(".env", NOBODY, 0), 0);
-		warned(".env", "it belongs to another user");
+	assert_int_equal(chmod(".env", 0400), 0);
+	load();
+	assert_string_equal(said, "");
+}
+
+#define READABLE                                                               \
+	"everybody on this machine can read it; chmod 600, or 640 for the "    \
+	"web server's group"
+#define WRITABLE "everybody on this machine can write to it; chmod 600"
+#define FOLDER                                                                 \
+	"everybody on this machine can write to a folder above it; chmod o-w " \
+	"the folder"
+#define OWNER                                                                  \
+	"it belongs to another user, neither root nor the program's; chown it"
+
+/*
+ * Expects ${name} not to be used because of ${why}, unless the environment
+ * says so. (It is not enough that the file says so.)
+ */
+static void
+refused_unless_told(const char *name, const char *why)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "/%s: %s\n", name, why);
+	load();
+	assert_false(settings->usable);
+	assert_string_equal(settings->app_id, "");
+	assert_said("<3>");
+	assert_said(line);
+	assert_said("AGORA_ENV_FILE_UNSAFE=1 in the process environment");
+	check(1);
+	assert_said("refused: ");
+	assert_said(line);
+	setenv("AGORA_ENV_FILE_UNSAFE", "0", 1);
+	load();
+	assert_false(settings->usable);
+	setenv("AGORA_ENV_FILE_UNSAFE", "1", 1);
+	load();
+	unsetenv("AGORA_ENV_FILE_UNSAFE");
+	assert_true(settings->usable);
+	assert_said("<4>");
+	assert_said(line);
+}
+
+static void
+refuses_files_that_everybody_can_read(void **state)
+{
+	static const mode_t modes[] = { 0644, 0444, 0604, 0664 };
+	const char text[] = BOTH "AGORA_ENV_FILE_UNSAFE=1\n";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		write_bytes(".env", text, strlen(text), modes[i]);
+		refused_unless_told(".env", READABLE);
+		assert_int_equal(chmod(".env", 0600), 0);
+		assert_true(settings_changed(source));
+		load_again();
+		assert_true(settings->usable);
 	}
+}
+
+static void
+refuses_files_that_everybody_can_write(void **state)
+{
+	(void)state;
+	write_bytes(".env", BOTH, strlen(BOTH), 0602);
+	refused_unless_told(".env", WRITABLE);
+}
+
+/* Not even the next place is looked at: it may be another project's. */
+static void
+refused_files_stop_the_search(void **state)
+{
+	(void)state;
+	write_file("etc/env", BOTH);
+	write_bytes(".env", BOTH, strlen(BOTH), 0644);
+	load();
+	assert_false(settings->usable);
+	assert_string_equal(settings->app_id, "");
+}
+
+static void
+refuses_files_in_folders_open_to_all(void **state)
+{
+	(void)state;
+	setenv("AGORA_ENV_FILE", "open/below/env", 1);
+	write_file("open/below/env", BOTH);
+	assert_int_equal(chmod("open", 0777), 0);
+	refused_unless_told("open/below/env", FOLDER);
+	assert_int_equal(chmod("open", 01777), 0); /* as /tmp */
+	load();
+	assert_true(settings->usable);
+	assert_string_equal(said, "");
+}
+
+static void
+refuses_links_into_folders_open_to_all(void **state)
+{
+	(void)state;
+	write_file("open/env", BOTH);
+	assert_int_equal(chmod("open", 0777), 0);
+	assert_int_equal(symlink("open/env", ".env"), 0);
+	refused_unless_told(".env", FOLDER);
+	assert_int_equal(chmod("open", 0755), 0);
+	load();
+	assert_true(settings->usable);
+	assert_string_equal(said, "");
+}
+
+static void
+refuses_what_another_user_owns(void **state)
+{
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	write_file(".env", BOTH);
+	assert_int_equal(chown(".env", NOBODY, 0), 0);
+	refused_unless_told(".env", OWNER);
+	assert_int_equal(rename(".env", "env"), 0);
+	assert_int_equal(chown("env", 0, 0), 0);
+	assert_int_equal(symlink("env", ".env"), 0);
+	load();
+	assert_true(settings->usable);
+	assert_int_equal(lchown(".env", NOBODY, 0), 0);
+	refused_unless_told(".env",
+	    "it is a link that another user has made; remove it");
 }
 
 static void
@@ -1082,7 +1202,7 @@ log_level_is_set_before_anything_is_logged(void **state)
 	assert_said("/.env is read\n");
 	assert_int_equal(lines_said(), 2);
 	write_bytes(".env", BOTH "LOG_LEVEL=error\n",
-	    strlen(BOTH "LOG_LEVEL=error\n"), 0644);
+	    strlen(BOTH "LOG_LEVEL=error\n"), 0660);
 	load();
 	assert_string_equal(said, "");
 }
@@ -1458,7 +1578,13 @@ main(void)
 		TEST(refuses_files_of_no_use),
 		TEST(file_closed_to_us_stops_the_search),
 		TEST(folder_closed_to_us_is_mentioned),
-		TEST(warns_of_files_open_to_others),
+		TEST(warns_of_files_open_to_a_group),
+		TEST(refuses_files_that_everybody_can_read),
+		TEST(refuses_files_that_everybody_can_write),
+		TEST(refused_files_stop_the_search),
+		TEST(refuses_files_in_folders_open_to_all),
+		TEST(refuses_links_into_folders_open_to_all),
+		TEST(refuses_what_another_user_owns),
 		TEST(warns_of_web_roots),
 		TEST(refuses_bad_values),
 		TEST(harmless_values_are_warned_of),
