@@ -158,10 +158,11 @@ class Sandbox:
         """Counts of connections and requests."""
         return self._control("GET", "health")
 
-    def ledger(self, channel=None, call=None):
-        """The calls received, oldest first."""
-        entries = self._control("GET", "ledger", channel=channel)["requests"]
-        return [e for e in entries if call in (None, e["call"])]
+    def ledger(self, channel=None, call=None, after=None):
+        """The calls received, oldest first, from the one that follows the
+        number ${after}."""
+        return self._control("GET", "ledger", channel=channel, call=call,
+                             after=after)["requests"]
 
     def agents(self, state=None, channel=None):
         """The agents; state "running": those that cost money."""

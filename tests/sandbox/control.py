@@ -58,7 +58,12 @@ class Control:
                 "requests": self.agora.ledger.count}
 
     def _ledger(self, request):
-        return self.agora.ledger.shown(request.query.get("channel"))
+        query = request.query
+        after = query.get("after", "0")
+        if not (after.isascii() and after.isdecimal()):
+            raise BadControl("after is not a number")
+        return self.agora.ledger.shown(query.get("channel"),
+                                       query.get("call"), int(after))
 
     def _agents(self, request):
         state = request.query.get("state")

@@ -202,8 +202,11 @@ class Ledger:
         self.entries.append(entry)
         return entry
 
-    def shown(self, channel=None):
-        """The entries, of one channel or all, as plain data."""
+    def shown(self, channel=None, call=None, after=0):
+        """The entries, of one channel and kind of call or all, whose number
+        is higher than ${after}, as plain data."""
         kept = [entry for entry in self.entries
-                if channel is None or entry["channel"] == channel]
+                if channel in (None, entry["channel"])
+                and call in (None, entry["call"])
+                and entry["number"] > after]
         return {"total": self.count, "requests": kept}

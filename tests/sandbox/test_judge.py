@@ -1,13 +1,17 @@
 """What the sandbox knows about agents that somebody pays for: who was told of
 them, which are doubles; and the faults by which agents get lost."""
 
+import collections
 import concurrent.futures
 import http.client
 import time
 
 import pytest
 
+import agora
 import faults
+import wire
+from sandbox import APP_CERTIFICATE, APP_ID
 
 LOST = (ConnectionError, http.client.HTTPException)
 
@@ -319,3 +323,50 @@ def test_token_can_be_refused_by_list_and_get_alone(sandbox, status):
         assert (answer.status, sandbox.ledger()[-1]["checked"]) == (
             status, 200)
     assert sandbox.join("hall").status == 200
+
+
+# -- Many -------------------------------------------------------------------
+
+def test_a_hundred_identical_joins_start_one_agent(sandbox):
+    sandbox.fault("join", delay_s=0.3)
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: sandbox.join("room"), range(100)))
+    statuses = collections.Counter(answer.status for answer in answers)
+    assert statuses == {200: 1, 409: 99}
+    assert len(sandbox.running()) == 1
+    assert sandbox.duplicates() == {"now": [], "ever": []}
+    assert len(sandbox.ledger(call="join")) == 100
+
+
+def test_ledger_from_a_number_on(sandbox):
+    for channel in ("one", "two", "two"):
+        sandbox.join(channel)
+    sandbox.call("GET", "/agents")
+    assert [e["number"] for e in sandbox.ledger(after=2)] == [3, 4]
+    assert [e["number"] for e in sandbox.ledger("two", after=2)] == [3]
+    assert [e["number"] for e in sandbox.ledger(call="list")] == [4]
+
+
+def test_the_judge_does_not_need_the_ledger(sandbox):
+    """Ten thousand starts, of which the ledger keeps a few: every lost agent
+    and every double is found all the same. In one process, for speed."""
+    service = agora.Agora(APP_ID, APP_CERTIFICATE)
+    service.ledger.entries = collections.deque(maxlen=10)
+    body = sandbox.join_body("room")
+    lost = set()
+    for number in range(10000):
+        body["name"] = f"agent {number}"
+        agent = service.agents.start(body)
+        if number % 100 == 0:
+            lost.add(agent.agent_id)
+        else:
+            service.delivered(wire.json_response(
+                200, {"agent_id": agent.agent_id}), service.ledger.open(
+                    wire.Request("POST", "/", "HTTP/1.1", [])))
+        if number % 100 > 1:
+            service.agents.stop(agent)
+    assert len(service.ledger.entries) == 10
+    assert {agent.agent_id for agent in service.agents.unknown()} == lost
+    doubles = service.agents.duplicates()
+    assert [len(pair["agents"]) for pair in doubles["now"]] == [200]
+    assert doubles["ever"][0]["most"] == 201
