@@ -4,7 +4,7 @@ Everything runs on one event loop, so there is nothing to lock.
 """
 
 import collections
-import random
+import os
 import string
 import time
 
@@ -18,8 +18,6 @@ ENTRIES_MAX = 50000  # older entries go, so that a long benchmark is bounded
 ID_ALPHABET = string.ascii_uppercase + string.digits
 ID_LEN = 26  # as in the documentation's examples
 
-_random = random.SystemRandom()
-
 
 class Agent:
     """A started agent, everything known about its end, and who was told of
@@ -28,7 +26,8 @@ class Agent:
 
     def __init__(self, body):
         properties = body["properties"]
-        self.agent_id = "".join(_random.choices(ID_ALPHABET, k=ID_LEN))
+        self.agent_id = "".join(ID_ALPHABET[byte % len(ID_ALPHABET)]
+                                for byte in os.urandom(ID_LEN))
         self.name = body["name"]
         self.channel = properties["channel"]
         self.agent_rtc_uid = properties["agent_rtc_uid"]

@@ -40,7 +40,8 @@ def bound(host, port):
     """A socket that keeps its port even while it does not listen: Linux
     gives up a port that it has chosen itself."""
     def bind(wanted):
-        sock = socket.socket()
+        # asyncio turns Nagle's delay off for sockets that say TCP only.
+        sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, wanted))
         return sock

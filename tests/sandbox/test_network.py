@@ -168,6 +168,20 @@ def test_control_calls_are_no_connections_of_clients(sandbox):
     assert sandbox.health()["connections"] == before + 1
 
 
+def test_no_connection_waits_for_nagle(sandbox):
+    """40 ms are what a delayed acknowledgement costs each connection."""
+    head, body = request(sandbox)
+
+    def seconds():
+        started = time.monotonic()
+        with tcp(sandbox) as sock, tls(sandbox, sock) as secure:
+            secure.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            secure.sendall(head + body)
+            assert secure.recv(1000)
+        return time.monotonic() - started
+    assert min(seconds() for _ in range(20)) < 0.035
+
+
 # -- Certificates -----------------------------------------------------------
 
 def shown_certificate(sandbox):
