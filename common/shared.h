@@ -8,10 +8,9 @@
  * stopped while it holds a lock costs the others SHARED_WAIT_MS a call, for
  * one key in 512.
  *
- * Values must have a time in their high bits (milliseconds of
- * sys_monotonic_ms(), which is the same in all processes of a host): when a
- * key's eight slots are taken, the lowest value gives way. 0 is "nothing
- * there". The file of another boot, whose clock was another one, is not used.
+ * Values must be SHARED_TIME() of a sys_monotonic_ms(), which is the same in
+ * all processes of a host, and what they like in the bits below: when a key's
+ * eight slots are taken, the lowest value gives way. 0 is "nothing there". The file of another boot, whose clock was another one, is not used.
  */
 #ifndef COMMON_SHARED_H
 #define COMMON_SHARED_H
@@ -24,6 +23,10 @@ struct shared;
 
 #define SHARED_SLOTS 4096 /* of 16 bytes, in sets of eight */
 #define SHARED_WAIT_MS 200
+
+#define SHARED_LOW_BITS 22 /* of a value, below its milliseconds */
+#define SHARED_TIME(ms) ((uint64_t)(ms) << SHARED_LOW_BITS)
+#define SHARED_MS(value) ((int64_t)((value) >> SHARED_LOW_BITS))
 
 /*
  * The key of ${text}, of which ${purpose} ("start per address") has its own
