@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/settings_internal.h"
@@ -59,6 +60,29 @@ find_value(const struct settings_source *source,
 	return value;
 }
 
+/*
+ * Where STATE_DIR is not set: what systemd made for the service, else a folder
+ * in /tmp. Returns 0, or -1 when out of memory.
+ */
+static int
+choose_state_dir(struct settings *settings,
+    const struct settings_source *source)
+{
+	const char *runtime = settings_getenv(source, "RUNTIME_DIRECTORY");
+	char path[40];
+
+	if (*settings->state_dir != '\0')
+		return 0;
+	free(settings->state_dir);
+	snprintf(path, sizeof(path), "/tmp/agora-agent-%u",
+	    (unsigned)geteuid());
+	if (runtime != NULL && *runtime == '/') /* colons between several */
+		settings->state_dir = strndup(runtime, strcspn(runtime, ":"));
+	else
+		settings->state_dir = strdup(path);
+	return settings->state_dir != NULL ? 0 : -1;
+}
+
 int
 settings_read(struct settings_reading *reading, struct settings_source *source)
 {
@@ -79,6 +103,8 @@ settings_read(struct settings_reading *reading, struct settings_source *source)
 			-1)
 			return -1;
 	}
+	if (choose_state_dir(reading->settings, source) == -1)
+		return -1;
 	reading->settings->usable = settings_findings(reading, NULL, NULL) == 0;
 	return 0;
 }
@@ -242,6 +268,8 @@ settings_free(struct settings *settings)
 	free(settings->api_path);
 	free(settings->api_base_url);
 	free(settings->ca_file);
+	free(settings->allowed_origins);
+	free(settings->state_dir);
 	free(settings->greeting);
 	free(settings->instructions);
 	free(settings->failure_message);

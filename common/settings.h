@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/apikeys.h"
+#include "common/limit.h"
 #include "common/log.h"
 #include "common/secret.h"
 
@@ -55,6 +57,11 @@ struct settings {
 
 	bool channels_issued; /* CHANNELS=issued */
 	uint32_t token_ttl;   /* seconds, of get_config's token */
+	struct apikeys api_keys;
+	bool require_token;       /* on start and stop */
+	char *allowed_origins;    /* "", or a list for origins_have() */
+	struct limit start_limit; /* per client address */
+	char *state_dir;          /* the folder of the shared table */
 	enum log_level log_level;
 };
 

@@ -7,6 +7,7 @@
 
 #include "common/ascii.h"
 #include "common/num.h"
+#include "common/origins.h"
 #include "common/settings_internal.h"
 #include "common/settings_value.h"
 #include "common/token.h"
@@ -58,6 +59,12 @@ static void
 keep_channels(struct settings *settings, int64_t value)
 {
 	settings->channels_issued = value != 0;
+}
+
+static void
+keep_require_token(struct settings *settings, int64_t value)
+{
+	settings->require_token = value != 0;
 }
 
 static void
@@ -152,6 +159,51 @@ set_api_path(struct settings *settings, const struct rule *rule,
 }
 
 static int
+set_api_keys(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	(void)rule;
+	*why = apikeys_set(&settings->api_keys, value);
+	return 0;
+}
+
+static int
+set_origins(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	if (*value != '\0')
+		*why = origins_fault(value);
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, strlen(value));
+}
+
+static int
+set_start_limit(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	(void)rule;
+	if (limit_parse(value, &settings->start_limit) == -1)
+		*why = "is not two whole numbers with a slash between them";
+	return 0;
+}
+
+static int
+set_folder(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	size_t len = settings_value_trimmed(value);
+
+	if (*value != '\0' && (*value != '/' || len == 0))
+		*why = "is not the full path of a folder";
+	else if (len > SETTINGS_PATH_MAX)
+		*why = "is too long";
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, len);
+}
+
+static int
 set_number(struct settings *settings, const struct rule *rule,
     const char *value, const char **why)
 {
@@ -199,6 +251,12 @@ static const struct choice areas[] = {
 static const struct choice channels[] = {
 	{ "open", 0 },
 	{ "issued", 1 },
+	{ NULL, 0 },
+};
+
+static const struct choice switches[] = {
+	{ "0", 0 },
+	{ "1", 1 },
 	{ NULL, 0 },
 };
 
@@ -370,6 +428,52 @@ static const struct rule table[] = {
 	},
 	{
 		.entry = {
+			.name = "API_KEYS",
+			.expected = "up to 16 keys of 16 to 256 characters, "
+			    "no spaces, commas between them",
+			.secret = true,
+		},
+		.set = set_api_keys,
+	},
+	{
+		.entry = {
+			.name = "REQUIRE_TOKEN",
+			.fallback = "0",
+			.expected = "0 or 1",
+		},
+		.set = set_choice,
+		.choices = switches,
+		.keep = keep_require_token,
+	},
+	{
+		.entry = {
+			.name = "ALLOWED_ORIGINS",
+			.fallback = "",
+			.expected = "origins such as https://www.example.com, "
+			    "commas between them",
+		},
+		.set = set_origins,
+		MEMBER(allowed_origins),
+	},
+	{
+		.entry = {
+			.name = "START_LIMIT",
+			.expected = "starts/seconds, such as 6/60; at most "
+			    "1000000 and 86400",
+		},
+		.set = set_start_limit,
+	},
+	{
+		.entry = {
+			.name = "STATE_DIR",
+			.fallback = "",
+			.expected = "the full path of a folder",
+		},
+		.set = set_folder,
+		MEMBER(state_dir),
+	},
+	{
+		.entry = {
 			.name = "LOG_LEVEL",
 			.fallback = "info",
 			.expected = "error, warn, info or debug",
@@ -407,8 +511,8 @@ settings_secret_at(const struct settings *settings, size_t i)
 {
 	const struct rule *rule = &table[i];
 
-	if (!rule->entry.secret)
-		return NULL;
+	if (!rule->entry.secret || rule->set == set_api_keys)
+		return NULL; /* of an API key nothing is kept to show */
 	return (const void *)((const char *)settings + rule->member);
 }
 

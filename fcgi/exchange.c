@@ -13,6 +13,7 @@
 #include "fcgi/answer.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
+#include "fcgi/gate.h"
 #include "fcgi/params.h"
 #include "fcgi/record.h"
 #include "fcgi/service.h"
@@ -146,7 +147,7 @@ exchange_run(struct exchange *exchange, char **params,
 	if (sys_random(request->random, sizeof(request->random)) == -1)
 		fail_set(&fail, FAIL_INTERNAL, "no random numbers to be had");
 	request_identify(request, params);
-	if (fail.kind == FAIL_NONE)
+	if (fail.kind == FAIL_NONE && gate_enter(exchange, params, &fail) == 0)
 		check_request(exchange, params, body, &fail);
 	if (fail.kind != FAIL_NONE)
 		exchange_fail(exchange, &fail);

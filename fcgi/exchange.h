@@ -28,6 +28,8 @@ struct request {
 	const char *query; /* "" if there is none */
 	const char *body;  /* NUL at body[body_len]; until serve() returns */
 	size_t body_len;
+	const char *peer;          /* the client's address, "" if not known */
+	const char *token;         /* that the client showed, "" if none */
 	char id[EXCHANGE_ID_SIZE]; /* the web server's, or a random one */
 	int64_t now;               /* seconds since 1970, when it had arrived */
 	uint8_t random[EXCHANGE_RANDOM_SIZE];

@@ -13,6 +13,7 @@
 #include "common/num.h"
 #include "common/secret.h"
 #include "common/settings.h"
+#include "common/shared.h"
 #include "common/sys.h"
 #include "common/token.h"
 #include "fcgi/cgi.h"
@@ -136,6 +137,20 @@ check_token(const struct settings *settings)
 	return fail.kind == FAIL_NONE ? 0 : 1;
 }
 
+/* Programs do without: each process then counts for itself. */
+static void
+check_state(const struct settings *settings)
+{
+	struct fail fail = { 0 };
+
+	if (shared_check(settings->state_dir, &fail) == 0)
+		printf("state: %s is fit\n", settings->state_dir);
+	else
+		printf("state: warning: STATE_DIR: %s; processes count each "
+		       "for itself\n",
+		    fail.text);
+}
+
 static int
 check(const struct endpoint *endpoint)
 {
@@ -147,6 +162,7 @@ check(const struct endpoint *endpoint)
 	if (source != NULL && settings_check(source, stdout) == 0 &&
 	    (settings = settings_load(source)) != NULL) {
 		status = check_token(settings);
+		check_state(settings);
 		if (status == 0 && endpoint->check != NULL)
 			status = endpoint->check(settings, stdout);
 	}

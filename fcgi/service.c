@@ -1,9 +1,11 @@
 #include <stddef.h>
+#include <string.h>
 
 #include "common/fail.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "common/shared.h"
 #include "common/sys.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/service.h"
@@ -30,6 +32,13 @@ service_open(struct service *service, const struct endpoint *endpoint,
 	return 0;
 }
 
+static void
+close_shared(struct service *service)
+{
+	shared_close(service->shared);
+	service->shared = NULL;
+}
+
 void
 service_reload(struct service *service)
 {
@@ -40,8 +49,27 @@ service_reload(struct service *service)
 		log_error("settings: out of memory, keeping the old ones");
 		return;
 	}
+	if (service->settings != NULL &&
+	    strcmp(service->settings->state_dir, fresh->state_dir) != 0)
+		close_shared(service);
 	settings_free(service->settings);
 	service->settings = fresh;
+}
+
+struct shared *
+service_shared(struct service *service)
+{
+	struct fail fail = { 0 };
+
+	if (service->shared != NULL)
+		return service->shared;
+	service->shared = shared_open(service->settings->state_dir, &fail);
+	if (service->shared == NULL) {
+		log_warn("STATE_DIR: %s; this process counts for itself",
+		    fail.text);
+		service->shared = shared_open(NULL, NULL);
+	}
+	return service->shared;
 }
 
 void
@@ -61,6 +89,7 @@ service_close(struct service *service)
 {
 	if (service->endpoint != NULL && service->endpoint->close != NULL)
 		service->endpoint->close(service->http);
+	close_shared(service);
 	settings_free(service->settings);
 	settings_source_free(service->source);
 	loop_free(service->loop);

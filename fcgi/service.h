@@ -12,6 +12,7 @@ struct http;
 struct loop;
 struct settings;
 struct settings_source;
+struct shared;
 
 struct service {
 	const struct endpoint *endpoint;
@@ -20,6 +21,7 @@ struct service {
 	struct settings_source *source;
 	struct settings *settings;
 	int64_t settings_checked; /* monotonic ms */
+	struct shared *shared;    /* service_shared() opens it */
 };
 
 /*
@@ -34,6 +36,13 @@ void service_refresh(struct service *service);
 
 /* Reads the settings again now. */
 void service_reload(struct service *service);
+
+/*
+ * The table that this host's processes share, or, where STATE_DIR is of no
+ * use, one of this process alone; then the reason was logged once. NULL when
+ * there is no memory. Do not keep it: new settings may close it.
+ */
+struct shared *service_shared(struct service *service);
 
 void service_close(struct service *service);
 

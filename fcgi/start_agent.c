@@ -16,6 +16,7 @@
 #include "common/settings.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
+#include "fcgi/gate.h"
 #include "fcgi/probe.h"
 #include "fcgi/program.h"
 
@@ -206,6 +207,9 @@ serve(struct exchange *exchange, struct http *http)
 	if (wish_parse(&wish, exchange, &fail) == -1 ||
 	    (settings = exchange_settings(exchange, &fail)) == NULL ||
 	    wish_certify(&wish, settings, exchange->request.now, &fail) == -1 ||
+	    gate_token(exchange, settings, wish.channel, wish.user_uid,
+		&fail) == -1 ||
+	    gate_count_start(exchange, settings, &fail) == -1 ||
 	    start(exchange, http, &wish, settings, &fail) == -1)
 		exchange_fail(exchange, &fail);
 }

@@ -9,6 +9,7 @@
 #include "common/settings.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
+#include "fcgi/gate.h"
 #include "fcgi/probe.h"
 #include "fcgi/program.h"
 
@@ -40,7 +41,9 @@ stop(struct exchange *exchange, struct http *http, struct fail *fail)
 		return -1;
 	agent_id = json_require_text(body, "agentId", fail);
 	if (agent_id != NULL && agora_id_check(agent_id, fail) == 0 &&
-	    (settings = exchange_settings(exchange, fail)) != NULL)
+	    (settings = exchange_settings(exchange, fail)) != NULL &&
+	    gate_token(exchange, settings, json_text(body, "channelName"), NULL,
+		fail) == 0)
 		rc = agora_leave(http, settings, agent_id, request->now, &salts,
 		    stopped, exchange, fail);
 	json_free(body);

@@ -1,6 +1,7 @@
 """All transports of a test process, by kind and settings profile."""
 
 import os
+import shutil
 
 import servers
 from transports import Cgi, FastCgi, Http
@@ -9,7 +10,13 @@ PROFILES = {
     "default": {},
     "issued": {"CHANNELS": "issued"},
     "unconfigured": None,
+    "keys": {"API_KEYS": "first-key-0123456789,second.key/0123456789=="},
+    "token": {"REQUIRE_TOKEN": "1"},
+    "origins": {
+        "ALLOWED_ORIGINS": "https://good.example, http://localhost:3000"},
+    "limited": {"START_LIMIT": "3/3600"},
 }
+PROFILES["keys and token"] = {**PROFILES["keys"], **PROFILES["token"]}
 HTTP_KINDS = ("nginx", "nginx-kept", "apache-fcgid", "apache-proxy",
               "apache-cgi")
 KINDS = ("cgi", "fastcgi", *HTTP_KINDS)
@@ -32,10 +39,17 @@ class Rig:
         self.upstream = upstream
         self.made = {}
 
-    def env_file(self, profile):
-        """A settings file for the profile, readable by the web server."""
-        more = PROFILES[profile]
-        settings = {} if more is None else self.upstream.settings(**more)
+    def env_file(self, profile, user=None, **more):
+        """A settings file for the profile, readable by the web server, with
+        a state folder for ${user}, by default the tests' own."""
+        settings = {}
+        if PROFILES[profile] is not None:
+            state = self.programs.file("state")
+            os.mkdir(state, 0o700)
+            if user and os.geteuid() == 0:
+                shutil.chown(state, user)
+            settings = self.upstream.settings(
+                **{"STATE_DIR": state, **PROFILES[profile], **more})
         path = self.programs.env_file(settings, f"{profile}.env", 0o640)
         servers.share(path)
         return path
@@ -44,9 +58,16 @@ class Rig:
         """The transport of that kind with those settings."""
         key = kind, profile
         if key not in self.made:
-            make = getattr(self, "_" + kind.replace("-", "_"))
-            self.made[key] = make(profile)
+            self.made[key] = self._make(kind, profile)
         return self.made[key]
+
+    def new(self, kind, profile):
+        """A transport that nobody has used and nobody else will."""
+        self.made[len(self.made)] = made = self._make(kind, profile)
+        return made
+
+    def _make(self, kind, profile):
+        return getattr(self, "_" + kind.replace("-", "_"))(profile)
 
     def _cgi(self, profile):
         return Cgi(self.programs, self.env_file(profile))
@@ -88,7 +109,8 @@ class Rig:
         return self._apache(
             name, vhost, build=self.programs.bin,
             env=self.programs.environment(
-                {"AGORA_ENV_FILE": self.env_file(profile)}))
+                {"AGORA_ENV_FILE": self.env_file(profile,
+                                                 servers.WEB_USER)}))
 
     def _apache_fcgid(self, profile):
         return self._apache_started("apache-fcgid", "fcgid", profile)

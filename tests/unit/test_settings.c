@@ -52,6 +52,7 @@ forget_environment(void)
 	unsetenv("AGORA_ENV_FILE_UNSAFE");
 	unsetenv("AGORA_ENV_FILE");
 	unsetenv("CREDENTIALS_DIRECTORY");
+	unsetenv("RUNTIME_DIRECTORY");
 }
 
 static int
@@ -280,6 +281,47 @@ has_the_defaults(void **state)
 	assert_false(settings->channels_issued);
 	assert_int_equal(settings->token_ttl, 86400);
 	assert_int_equal(settings->log_level, LOG_LEVEL_INFO);
+	assert_int_equal(settings->api_keys.len, 0);
+	assert_false(settings->require_token);
+	assert_string_equal(settings->allowed_origins, "");
+	assert_int_equal(settings->start_limit.count, 0);
+}
+
+static void
+access_settings_are_kept(void **state)
+{
+	(void)state;
+	write_file(".env",
+	    BOTH "API_KEYS=0123456789abcdef,fedcba9876543210\n"
+		 "REQUIRE_TOKEN=1\nSTART_LIMIT=6/60\nSTATE_DIR=/tmp/a/\n"
+		 "ALLOWED_ORIGINS=https://a.example\n");
+	load();
+	assert_true(settings->usable);
+	assert_true(apikeys_match(&settings->api_keys, "fedcba9876543210"));
+	assert_true(settings->require_token);
+	assert_string_equal(settings->allowed_origins, "https://a.example");
+	assert_int_equal(settings->start_limit.count, 6);
+	assert_int_equal(settings->start_limit.seconds, 60);
+	assert_string_equal(settings->state_dir, "/tmp/a");
+}
+
+static void
+state_dir_is_the_services_or_the_users(void **state)
+{
+	char expected[64];
+
+	(void)state;
+	snprintf(expected, sizeof(expected), "/tmp/agora-agent-%u",
+	    (unsigned)geteuid());
+	set_both();
+	load();
+	assert_string_equal(settings->state_dir, expected);
+	setenv("RUNTIME_DIRECTORY", "/run/one:/run/two", 1);
+	load();
+	assert_string_equal(settings->state_dir, "/run/one");
+	setenv("STATE_DIR", "/srv/state", 1);
+	load();
+	assert_string_equal(settings->state_dir, "/srv/state");
 }
 
 static void
@@ -981,6 +1023,14 @@ static const struct bad_value bad_values[] = {
 	{ "AGORA_CA_FILE", "/nowhere/ca.pem",
 	    "names a file that cannot be read" },
 	{ "AGORA_CA_FILE", "/tmp", "does not name a file" },
+	{ "API_KEYS", "0123456789abcde", "has a key that is too short" },
+	{ "REQUIRE_TOKEN", "yes-please", "is none of these words" },
+	{ "ALLOWED_ORIGINS", "https://Www.example",
+	    "has an origin that is not in lower case" },
+	{ "START_LIMIT", "6:60",
+	    "is not two whole numbers with a slash between them" },
+	{ "STATE_DIR", "state:dir", "is not the full path of a folder" },
+	{ "STATE_DIR", "//", "is not the full path of a folder" },
 };
 
 static const struct settings_entry *
@@ -1291,6 +1341,11 @@ static const char report[] =
     "  CHANNELS                default: open\n"
     "  TOKEN_TTL               illegal in the process environment: is "
     "not a whole number in that range; expected: 300 to 86400 seconds\n"
+    "  API_KEYS                not set\n"
+    "  REQUIRE_TOKEN           default: 0\n"
+    "  ALLOWED_ORIGINS         not set\n"
+    "  START_LIMIT             not set\n"
+    "  STATE_DIR               not set\n"
     "  LOG_LEVEL               default: info\n"
     "  PORT                    default: 8000\n"
     "  problem: TOKEN_TTL in the process environment is not a whole "
@@ -1587,6 +1642,8 @@ main(void)
 		TEST(refuses_what_another_user_owns),
 		TEST(warns_of_web_roots),
 		TEST(refuses_bad_values),
+		TEST(access_settings_are_kept),
+		TEST(state_dir_is_the_services_or_the_users),
 		TEST(harmless_values_are_warned_of),
 		TEST(words_are_taken_in_any_case),
 		TEST(bad_value_leaves_the_default),
