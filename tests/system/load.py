@@ -49,7 +49,7 @@ class Client(threading.Thread):
 
     def _ask(self, data, status):
         try:
-            with HttpConnection(self.port, 20 * PATIENCE) as connection:
+            with HttpConnection(self.port, 10 * PATIENCE) as connection:
                 connection.send(data)
                 answer = connection.answer()
         except (OSError, AssertionError) as error:

@@ -49,6 +49,14 @@ def children(pid):
         return []
 
 
+def descendants(pid):
+    """The child processes of ${pid}, theirs, and so on."""
+    found = children(pid)
+    for child in found:  # which grows meanwhile
+        found += children(child)
+    return found
+
+
 def alive(pid):
     """Whether the process exists and is not a zombie."""
     try:

@@ -13,6 +13,7 @@ Started by root, the workers run as www-data like Debian's; then the folder
 must be one that www-data can enter, which pytest's tmp_path is not.
 """
 
+import contextlib
 import errno
 import grp
 import os
@@ -24,7 +25,7 @@ import socket
 import subprocess
 import time
 
-from processes import ENDPOINTS, ROOT, can_connect, children
+from processes import ENDPOINTS, ROOT, can_connect, children, descendants
 
 DEPLOY = ROOT / "deploy"
 WEB_USER = "www-data"
@@ -269,8 +270,9 @@ class Server:
             self.process.wait(seconds)
             return False
         except subprocess.TimeoutExpired:
-            for child in children(self.process.pid):
-                os.kill(child, signal.SIGKILL)
+            for child in descendants(self.process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
             return True

@@ -139,30 +139,41 @@ def test_f03_reload_under_load(folder, rig, programs, upstream, make, times):
                            "get_config", "start_agent")
         questions = [load.get_config, load.refused_start,
                      load.start_of(upstream)]
-        reload_under_load(server, questions, 2 if WRAPPED else times)
+        assert not lost_in_reloads(server.server, questions,
+                                   2 if WRAPPED else times)
         stop(listening)
 
 
+@pytest.mark.timeout(300)
 def test_f03_graceful_restarts_of_mod_fcgid(folder, rig, programs, upstream):
-    """Apache ends the programs that it had started, and starts new ones. As
-    many clients as it starts programs for at once: mod_fcgid forgets a
-    request that waits for a new process in the very moment of the restart."""
-    with Running(fcgid(folder, **started_by_apache(rig, programs)),
-                 "mod_fcgid: server is restarted") as server:
-        reload_under_load(server, [load.get_config, load.refused_start,
-                                   load.start_of(upstream)],
-                          2 if SLOW else 50 if FULL else 5, 3)
+    """Apache ends the programs that it had started, and starts new ones. A
+    request of an old Apache process that needs one meanwhile is lost to
+    mod_fcgid, whose process manager has gone; that is rare, and all of it."""
+    times = 2 if SLOW else 50 if FULL else 5
+    server = fcgid(folder, **started_by_apache(rig, programs))
+    server.expect("mod_fcgid: server is restarted", servers.BROKEN_PROGRAM)
+    try:
+        lost = lost_in_reloads(
+            server, [load.get_config, load.refused_start,
+                     load.start_of(upstream)], times, 3)
+    finally:
+        late = server.end(10)
+    assert len(lost) <= 1 + times // 5, lost
+    assert not late or lost
+    assert not server.error_lines()
 
 
-def reload_under_load(server, questions, times, count=8):
-    """Reloads that often under the load of ${count} clients."""
-    with load.Load(server.server, questions, count) as clients:
+def lost_in_reloads(server, questions, times, count=8):
+    """Reloads that often under the load of ${count} clients; returns what
+    was lost."""
+    with load.Load(server, questions, count) as clients:
         for _ in range(times):
             clients.more(100)
-            server.server.reload()
+            server.reload()
         clients.more(100)
-    print(times, "reloads,", clients.count, "answers")
-    assert not clients.lost
+    print(times, "reloads,", clients.count, "answers,", len(clients.lost),
+          "lost")
+    return clients.lost
 
 
 # -- Crashes -----------------------------------------------------------------
