@@ -1,6 +1,7 @@
 """What can go wrong around a request: the connection, TLS, and answers that
 mislead or flood. Each as a client of the sandbox meets it."""
 
+import asyncio
 import email.utils
 import gzip
 import http.client
@@ -11,6 +12,7 @@ import time
 
 import pytest
 
+import network
 from client import Sandbox
 
 UID = "58888506"
@@ -168,18 +170,22 @@ def test_control_calls_are_no_connections_of_clients(sandbox):
     assert sandbox.health()["connections"] == before + 1
 
 
-def test_no_connection_waits_for_nagle(sandbox):
-    """40 ms are what a delayed acknowledgement costs each connection."""
-    head, body = request(sandbox)
+def test_no_connection_waits_for_nagle():
+    """40 ms are what a delayed acknowledgement costs a connection."""
+    async def no_delay():
+        accepted = asyncio.get_running_loop().create_future()
 
-    def seconds():
-        started = time.monotonic()
-        with tcp(sandbox) as sock, tls(sandbox, sock) as secure:
-            secure.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            secure.sendall(head + body)
-            assert secure.recv(1000)
-        return time.monotonic() - started
-    assert min(seconds() for _ in range(20)) < 0.035
+        async def serve(_, writer):
+            accepted.set_result(writer.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+        with network.bound("127.0.0.1", 0) as sock:
+            server = await asyncio.start_server(serve, sock=sock.dup())
+            with socket.create_connection(sock.getsockname()):
+                set_by_asyncio = await accepted
+            server.close()
+        return set_by_asyncio
+    assert asyncio.run(no_delay())
 
 
 # -- Certificates -----------------------------------------------------------
