@@ -20,8 +20,9 @@ MODES = (*TLS_MAX, "plain", "no-continue", "close", "reset", "mute", "silent",
          "refused")
 
 
-def _tls_context(folder, kind, tls_max):
-    """A server context with a new certificate of that kind."""
+def _tls_context(pair, tls_max):
+    """A server context with that certificate and key, and with keys for TLS
+    sessions that no other context has."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if tls_max == ssl.TLSVersion.TLSv1_1:
         context.set_ciphers("ALL:@SECLEVEL=0")
@@ -32,7 +33,7 @@ def _tls_context(folder, kind, tls_max):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             context.maximum_version = tls_max
-    context.load_cert_chain(*certificates.make_server(folder, kind))
+    context.load_cert_chain(*pair)
     return context
 
 
@@ -95,6 +96,7 @@ class Network:
         self.sock = sock
         self.first = self.mode = mode
         self.kind = "good"
+        self.pair = certificates.make_server(folder, self.kind)
         self.acceptor = self.timer = None
         self.fillers = []
 
@@ -115,6 +117,7 @@ class Network:
         """Uses a new certificate for connections to come. No TLS session of
         before is resumed: that would not look at the certificate."""
         self.kind = kind
+        self.pair = certificates.make_server(self.folder, kind)
         await self._enter(self.mode)
 
     async def as_new(self):
@@ -142,7 +145,8 @@ class Network:
         self._leave()
         self.mode = mode
         self.server.says_continue = mode != "no-continue"
-        if mode in ("refused", "silent"):
+        if mode in ("refused", "silent") and self.sock.getsockopt(
+                socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             self.sock.shutdown(socket.SHUT_RDWR)  # it can listen again
         if mode == "silent":
             self.fillers = fill(self.sock)
@@ -156,7 +160,7 @@ class Network:
             await self._accept(
                 self.server.serve, ssl_handshake_timeout=HANDSHAKE_S,
                 ssl_shutdown_timeout=SHUTDOWN_S,
-                ssl=_tls_context(self.folder, self.kind, TLS_MAX.get(mode)))
+                ssl=_tls_context(self.pair, TLS_MAX.get(mode)))
 
     async def _accept(self, serve, **tls):
         self.acceptor = await asyncio.start_server(

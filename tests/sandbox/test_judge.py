@@ -162,7 +162,7 @@ def test_chance_repeats_itself_and_follows_the_seed(sandbox):
     for seed in (1, 1, 2):
         sandbox.reset()
         sandbox.lose("join", before=0.3, after=0.3, seed=seed)
-        seen.append(fates(sandbox))
+        seen.append(fates(sandbox, 25))
     assert seen[0] == seen[1] != seen[2]
 
 

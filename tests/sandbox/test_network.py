@@ -123,6 +123,16 @@ def test_nothing_arrives_and_it_ends(sandbox, mode):
     assert sandbox.join("room").status == 200
 
 
+@pytest.mark.parametrize("first", network.MODES)
+def test_any_mode_follows_any(sandbox, first):
+    for second in network.MODES:
+        sandbox.network(first)
+        sandbox.network(second)
+        assert sandbox.health()["network"] == second
+    sandbox.reset()
+    assert sandbox.join("room").status == 200
+
+
 @pytest.mark.parametrize("mode", ["refused", "reset", "close"])
 def test_trouble_for_a_while(sandbox, mode):
     sandbox.network(mode, for_s=1)
