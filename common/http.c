@@ -340,6 +340,7 @@ read_answer(struct transfer *transfer, struct http_result *result)
 	const char *retry_after = find_header(transfer, "Retry-After");
 	const char *date = find_header(transfer, "Date");
 	int64_t seconds;
+	time_t sent = date == NULL ? -1 : curl_getdate(date, NULL);
 
 	result->status = status_of(transfer);
 	result->body = buf_str(&transfer->answer);
@@ -347,8 +348,8 @@ read_answer(struct transfer *transfer, struct http_result *result)
 	if (retry_after != NULL &&
 	    num_parse(retry_after, 0, INT64_MAX, &seconds) == 0)
 		result->retry_after = seconds;
-	if (date != NULL)
-		result->date = (int64_t)curl_getdate(date, NULL);
+	if (sent >= 0) /* not before 1970 */
+		result->date = (int64_t)sent;
 	read_request_id(transfer, result);
 }
 

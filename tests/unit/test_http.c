@@ -363,6 +363,8 @@ test_answer_headers(void **state)
 	assert_int_equal(seen.result.retry_after, -1);
 	assert_int_equal(seen.result.date, -1);
 	assert_string_equal(seen.result.request_id, "second");
+	call(peer.good, "/early", &seen);
+	assert_int_equal(seen.result.date, -1);
 }
 
 static void

@@ -195,6 +195,8 @@ def misbehave(connection, path):
             "Content-Length: 0\r\n\r\n"),
         "described": lambda: send_described(connection),
         "odd": lambda: send_odd_values(connection),
+        "early": lambda: send(connection, ANSWER.format(
+            2, "Date: Mon, 02 Jan 1950 00:00:00 GMT\r\n", "ok")),
         "id": lambda: send(connection, ANSWER.format(
             2, "X-Request-Id: " + path.split("/")[2] + "\r\n", "ok")),
     }
