@@ -42,12 +42,19 @@ SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 IS_GCC := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,yes)
 ARCH := $(shell uname -m)
 
-# VARIANT: empty (the product), asan, or plain (for valgrind and coverage,
-# whose findings hardening would hide).
+# VARIANT: empty (the product), asan, plain (for valgrind and coverage, whose
+# findings hardening would hide), libfuzzer (clang) or afl (afl-clang-fast).
 VARIANT ?=
 ifeq ($(VARIANT),asan)
 OPT = $(SANITIZE)
 LDFLAGS_OPT = $(SANITIZE)
+else ifeq ($(VARIANT),libfuzzer)
+OPT = $(SANITIZE) -fsanitize=fuzzer-no-link
+LDFLAGS_OPT = $(SANITIZE)
+FUZZ_MAIN = -fsanitize=fuzzer
+else ifeq ($(VARIANT),afl)
+OPT = -O2 -g
+FUZZ_MAIN = -fsanitize=fuzzer
 else ifeq ($(VARIANT),plain)
 OPT = -O1 -g $(COVERAGE)
 LDFLAGS_OPT = $(COVERAGE)
@@ -102,6 +109,37 @@ $(B)/unit/%: tests/unit/%.c $(B)/libresponder.a $(B)/libcommon.a Makefile
 unit: $(UNIT_TESTS)
 	@for t in $(UNIT_TESTS); do $(UNIT_RUNNER) $$t || exit 1; done
 
+# ---- fuzzing: tests/fuzz/README.md ----------------------------------------
+
+FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(filter-out %/fuzz_cgi.c, \
+	$(wildcard tests/fuzz/fuzz_*.c))) $(PROGRAMS:%=cgi_%)
+FUZZ_FILES = $(FUZZERS:%=$(B)/fuzz/%)
+FUZZ_MAIN ?= $(B)/tests/fuzz/replay.o
+FUZZ_WRAP = epoll_wait write sys_now sys_random
+FUZZ_COMMON = $(B)/tests/fuzz/world.o $(B)/libresponder.a $(B)/libcommon.a
+
+fuzzers: $(FUZZ_FILES)
+
+$(B)/tests/fuzz/%.o: ALL_CPPFLAGS += -Itests/fuzz
+$(B)/tests/fuzz/endpoint_%.o: fcgi/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) -Dmain=endpoint_main $(ALL_CFLAGS) \
+	    -Wno-missing-prototypes -MMD -MP -c -o $@ $<
+
+$(B)/fuzz/fastcgi: FUZZ_WRAP += exchange_run
+$(B)/fuzz/http: FUZZ_WRAP += curl_easy_setopt
+$(PROGRAMS:%=$(B)/fuzz/cgi_%): $(B)/fuzz/cgi_%: $(B)/tests/fuzz/fuzz_cgi.o \
+	$(B)/tests/fuzz/endpoint_%.o $(B)/tests/fuzz/upstream.o
+$(B)/fuzz/outcome: $(B)/tests/fuzz/upstream.o
+$(filter-out $(B)/fuzz/cgi_%,$(FUZZ_FILES)): $(B)/fuzz/%: \
+	$(B)/tests/fuzz/fuzz_%.o
+$(FUZZ_FILES): $(FUZZ_COMMON) $(filter %.o,$(FUZZ_MAIN))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $(FUZZ_WRAP:%=-Wl,--wrap=%) \
+	    $(filter-out %.o,$(FUZZ_MAIN)) -o $@ $(filter %.o,$^) \
+	    $(B)/libresponder.a $(B)/libcommon.a \
+	    $(shell $(PKG_CONFIG) --libs $(LIBS_CALL))
+
 # ---- what people type -----------------------------------------------------
 
 PACKAGES = PYTHON=$(PYTHON) deploy/local/packages.sh
@@ -122,7 +160,7 @@ test:
 # Tests of what is built in $(B); a second core is used if there is one.
 PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
 	-p no:cacheprovider -n 2
-check: all unit
+check: all unit fuzzers
 	@$(PYTEST) tests/sandbox tests/system
 
 asan:
@@ -147,12 +185,32 @@ valgrind:
 	    -p no:cacheprovider -n 2 -k "cgi and not apache" \
 	    tests/system/test_endpoints.py
 
+# Every harness for TIME seconds; ONLY="token channel" for some of them.
+TIME = 60
+ONLY =
+AFL_FUZZERS = fastcgi $(PROGRAMS:%=cgi_%)
+fuzz:
+	@$(PACKAGES) fuzz
+	@echo 'building in build-fuzz/, with libFuzzer and AFL++'
+	@$(MAKE) --no-print-directory -s fuzzers B=build-fuzz \
+	    VARIANT=libfuzzer CC=clang
+	@AFL_QUIET=1 $(MAKE) --no-print-directory -s fuzzers B=build-fuzz/afl \
+	    VARIANT=afl CC=afl-clang-fast FUZZERS='$(AFL_FUZZERS)'
+	@$(PYTHON) tests/fuzz/run.py --seconds $(TIME) \
+	    $(if $(ONLY),--only $(ONLY) --) build-fuzz
+
+# Takes over what "make fuzz" and the test vectors have that is new.
+fuzz-corpus:
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/fuzz/corpus.py build-fuzz
+
+.PHONY: fuzz fuzzers fuzz-corpus
+
 lint:
 	@$(PACKAGES) lint
 	@tests/lint/lint.sh
 
 format:
-	clang-format -i common/*.[ch] fcgi/*.[ch] tests/unit/*.c
+	clang-format -i common/*.[ch] fcgi/*.[ch] tests/unit/*.c tests/fuzz/*.[ch]
 
 # ---- installing -----------------------------------------------------------
 
@@ -176,6 +234,7 @@ help:
 	@echo 'make asan      the tests under AddressSanitizer and UBSan'
 	@echo 'make torture   the tests without memory, for every allocation'
 	@echo 'make valgrind  the tests under valgrind'
+	@echo 'make fuzz      every fuzzer for TIME (60) seconds'
 	@echo 'make format    clang-format'
 	@echo 'make clean     remove build/ and build-*/'
 
@@ -183,4 +242,4 @@ help:
 	clean help
 .SECONDARY:
 
--include $(wildcard $(B)/*/*.d)
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

@@ -2,7 +2,7 @@
 # Makes sure that what "make run", "make test" or "make lint" needs is there:
 # installs the missing Debian packages, or lists what is missing elsewhere.
 #
-#   packages.sh run|test|lint [nginx|apache]
+#   packages.sh run|test|fuzz|lint [nginx|apache]
 set -eu
 
 purpose=$1
@@ -10,8 +10,8 @@ server=${2:-nginx}
 python=${PYTHON:-/usr/bin/python3}
 
 # kind, name, Debian package, oldest version that will do. Kinds: pc
-# (pkg-config), program, file, python. The versions are those of what the
-# sources call: CURLOPT_QUICK_EXIT, EVP_MAC, ZLIB_CONST, and
+# (pkg-config), program, file, python, runtime (of clang). The versions are
+# those of what the sources call: CURLOPT_QUICK_EXIT, EVP_MAC, ZLIB_CONST, and
 # libfcgi's own pkg-config file; the sources check them too.
 needs() {
 	cat <<-END
@@ -26,6 +26,12 @@ needs() {
 		program python3 python3
 		program openssl openssl
 	END
+	if [ "$purpose" = fuzz ]; then
+		echo program clang clang
+		echo program afl-clang-fast afl++
+		echo runtime fuzzer libclang-rt-dev
+		return
+	fi
 	if [ "$purpose" = test ] || [ "$server" = nginx ]; then
 		echo program nginx nginx-light
 	fi
@@ -64,7 +70,8 @@ present() {
 	program) PATH=$PATH:/usr/sbin:/sbin command -v "$2" >/dev/null ;;
 	file) [ -e "$2" ] ;;
 	python) "$python" -c "import $2" 2>/dev/null ;;
-	esac
+	runtime) ls "$(clang -print-resource-dir)"/lib/*/libclang_rt."$2"* ;;
+	esac >/dev/null 2>&1
 }
 
 # A web server that was installed for a try-out must not take port 80.
@@ -103,6 +110,7 @@ describe() {
 		case $kind in
 		pc) kind="pkg-config module" ;;
 		python) kind="Python module" ;;
+		runtime) kind="clang runtime" ;;
 		esac
 		here=
 		if [ -n "$version" ]; then

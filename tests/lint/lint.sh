@@ -9,7 +9,8 @@ step() {
 }
 
 step "formatting (clang-format)"
-clang-format --dry-run -Werror common/*.[ch] fcgi/*.[ch] tests/unit/*.c
+clang-format --dry-run -Werror common/*.[ch] fcgi/*.[ch] tests/unit/*.c \
+	tests/fuzz/*.[ch]
 
 step "shell scripts (shellcheck)"
 find . -path './build*' -prune -o -name '*.sh' -print0 | xargs -0 shellcheck
@@ -26,7 +27,7 @@ for compiler in gcc clang; do
 			-fsyntax-only -x c "$header"
 	done
 	make -s CC=$compiler B=build-lint-$compiler WERROR=-Werror \
-		all unit-tests
+		all unit-tests fuzzers
 done
 
 step "hardening of the programs (readelf)"
