@@ -161,10 +161,13 @@ class Connection:
         self.send(request_bytes(params, body, **how))
         return self.read_answer(how.get("request_id", 1))
 
+    def readable(self, timeout):
+        """Whether something comes, or the end, within ${timeout} seconds."""
+        return bool(select.select([self.sock], [], [], timeout)[0])
+
     def ended(self, timeout):
         """Whether the program hangs up within ${timeout} seconds."""
-        readable, _, _ = select.select([self.sock], [], [], timeout)
-        if not readable:
+        if not self.readable(timeout):
             return False
         try:
             data = self.sock.recv(65536)
@@ -178,3 +181,10 @@ def request(path, params, body=b"", timeout=10.0, **how):
     """One request on a connection of its own."""
     with Connection(path, timeout) as connection:
         return connection.request(params, body, **how)
+
+
+def wait_for_service(path, timeout=20.0):
+    """Returns when the program serves; its socket is there sooner."""
+    with Connection(path) as connection:
+        connection.send(b"what no web server sends")
+        assert connection.ended(timeout)

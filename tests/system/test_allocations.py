@@ -117,10 +117,7 @@ class Subject:
         wait_until(lambda: self.process.poll() is not None
                    or can_connect(self.socket), 20, "it listens")
         assert self.process.poll() is None, self.log.text()[-2000:]
-        # The socket is there before the program has begun to serve.
-        with fc.Connection(self.socket) as noise:
-            noise.send(b"what no web server sends")
-            assert noise.ended(20)
+        fc.wait_for_service(self.socket)
 
     def crashed(self):
         """Whether the process is gone. One that crashes tells its fate
