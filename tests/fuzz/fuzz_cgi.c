@@ -2,8 +2,8 @@
  * A program as CGI: variables and body of a request, and what Agora says.
  * Linked once with each endpoint, whose main() is renamed.
  *
- * Input, in pieces: settings ("i": CHANNELS=issued); variables, one a line;
- * the body; then the answers of Agora (see upstream.h).
+ * Input, in pieces: settings ("i" CHANNELS=issued, "t" REQUIRE_TOKEN);
+ * variables, one a line; the body; then the answers of Agora (upstream.h).
  */
 #include <string.h>
 #include <unistd.h>
@@ -20,8 +20,6 @@
 #include "fcgi/service.h"
 #include "upstream.h"
 #include "world.h"
-
-#define PARAMS_MAX 64
 
 int endpoint_main(int argc, char *argv[]);
 
@@ -56,30 +54,6 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	setenv("AGENT_INSTRUCTIONS", WORLD_CANARY, 1);
 	setenv("LOG_LEVEL", "debug", 1);
 	return endpoint_main(*argc, *argv);
-}
-
-/* Makes an environment of the lines of ${text}; its texts are allocated. */
-static void
-params_split(const char *text, char *params[static PARAMS_MAX])
-{
-	size_t count = 0, len;
-
-	for (; *text != '\0' && count < PARAMS_MAX - 1;
-	     text += len + (text[len] == '\n')) {
-		len = strcspn(text, "\n");
-		params[count] = strndup(text, len);
-		CHECK(params[count++] != NULL);
-	}
-	params[count] = NULL;
-}
-
-static void
-params_free(char *params[static PARAMS_MAX])
-{
-	size_t i;
-
-	for (i = 0; params[i] != NULL; i++)
-		free(params[i]);
 }
 
 /* The value of the header field ${name} (with ": ") before ${end}. */
@@ -149,18 +123,19 @@ check_answer(bool head_only)
 static void
 run(const char *settings, const char *lines, const char *body, size_t body_len)
 {
-	char *params[PARAMS_MAX];
+	char *params[WORLD_PARAMS_MAX];
 	const char *method;
 
-	params_split(lines, params);
+	world_params(lines, params);
 	world_write(STDIN_FILENO, body, body_len);
 	service.settings->channels_issued = strchr(settings, 'i') != NULL;
+	service.settings->require_token = strchr(settings, 't') != NULL;
 	service.settings_checked = 0;
 	CHECK(cgi_serve(&service, params) == 0);
 	CHECK(upstream_open() == 0);
 	method = params_get(params, "REQUEST_METHOD");
 	check_answer(method != NULL && strcmp(method, "HEAD") == 0);
-	params_free(params);
+	world_params_free(params);
 }
 
 /* A client that knows our secrets may hear them again. */

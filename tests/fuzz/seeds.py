@@ -22,6 +22,7 @@ import fcgi_client as fcgi  # noqa: E402
 
 PIECE = b"\x1e"
 NOW = 1770199765
+APP_ID = "0123456789abcdef0123456789abcdef"
 CERTIFICATE = b"c0ffee00c0ffee11c0ffee22c0ffee33"
 PROGRAMS = {"/get_config": "cgi_get_config",
             "/startAgent": "cgi_start_agent",
@@ -63,6 +64,13 @@ def channel(uid, time=NOW, nonce=b"nonce"):
     number = int.from_bytes(mac(
         key, b"agent\0" + name.encode() + b"\0" + uid.encode())[:8], "little")
     return name, str(10000000 + number % 90000000)
+
+
+def token_of(name, account):
+    """A token of get_config's for a channel and user."""
+    return accesstoken.build(
+        APP_ID, CERTIFICATE.decode(), accesstoken.rtc_rtm(name, account, 3600),
+        issue_ts=NOW, expire=3600, salt=1)
 
 
 # ---- requests -------------------------------------------------------------
@@ -159,9 +167,16 @@ def cgi():
         lines = "\n".join(f"{key}={value}" for key, value
                           in variables(*request).items())
         first = number % len(said)
-        yield name, pieces("i" if number % 2 else "", lines.encode("utf-8",
+        yield name, pieces(("", "i", "t")[number % 3], lines.encode("utf-8",
                            "surrogateescape"), request[3],
                            *(said[first:] + said)[:3])
+    shown = f"HTTP_X_AGORA_TOKEN={token_of('c', '2')}"
+    for name, body in (
+            ("cgi_start_agent", '{"channelName":"c","rtcUid":"1",'
+                                '"userUid":"2"}'),
+            ("cgi_stop_agent", '{"agentId":"A1","channelName":"c"}')):
+        yield name, pieces("t", f"REQUEST_METHOD=POST\n{shown}", body,
+                           said[0])
     for answer in said:
         for name, body in (
                 ("cgi_start_agent", b'{"channelName":"c","rtcUid":"1",'
@@ -227,6 +242,32 @@ def json_texts():
                  "[" * 33 + "]" * 33, r'{"a":"\ud83d\ude00\ud800\u0000"}',
                  '{"a\\u0000":1}', "\ufeff{}", "[NaN]", "nul", '"\x01"'):
         yield text.encode()
+
+
+def gates():
+    """Credentials, good and bad."""
+    key, other = "first-key-0123456789", "second/key+0123456789=="
+    token = token_of("demo", "1234567")
+    lines = [
+        "", f"HTTP_X_API_KEY={key}", f"HTTP_AUTHORIZATION=Bearer {other}",
+        f"HTTP_AUTHORIZATION=bearer  {key} \nHTTP_X_API_KEY={key}",
+        f"HTTP_AUTHORIZATION=Bearer {key}\nHTTP_X_API_KEY={other}",
+        f"HTTP_X_API_KEY={key}\nHTTP_X_API_KEY=x",
+        f"REDIRECT_HTTP_AUTHORIZATION=Bearer {key}",
+        f"HTTP_X_API_KEY={key[:-1]}", "HTTP_X_API_KEY=" + "x" * 300,
+        f"HTTP_AUTHORIZATION=agora token={token}",
+        f"HTTP_X_AGORA_TOKEN={token}\nHTTP_X_API_KEY={key}",
+        f"HTTP_AUTHORIZATION=agora token={token}\nHTTP_X_AGORA_TOKEN=x",
+        f"HTTP_X_AGORA_TOKEN={token_of('other', '1')}",
+        "HTTP_ORIGIN=https://shop.example", "HTTP_ORIGIN=null",
+        "HTTP_ORIGIN=https://shop.example\nHTTP_ORIGIN=https://evil.example",
+        "HTTP_ORIGIN=https://b.example", "HTTP_SEC_FETCH_SITE=cross-site"]
+    for address in ("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::1",
+                    "not an address" * 9):
+        lines.append(f"REMOTE_ADDR={address}")
+    for line in lines:
+        for letters in ("", "k", "o", "t", "kot"):
+            yield pieces(letters, line)
 
 
 def http():
@@ -329,7 +370,8 @@ def seeds():
     said = list(answers())
     for name, make in (("token", tokens), ("channel", channels),
                        ("settings", settings), ("json", json_texts),
-                       ("http", http), ("record", connections)):
+                       ("http", http), ("record", connections),
+                       ("gate", gates)):
         for seed in make():
             yield name, seed
     for answer in said:
@@ -348,7 +390,6 @@ def main():
             folder.mkdir(parents=True, exist_ok=True)
             digest = hashlib.sha1(seed).hexdigest()
             (folder / (kind + digest)).write_bytes(seed)
-    assert accesstoken  # checks.py needs its folder on the path
 
 
 if __name__ == "__main__":

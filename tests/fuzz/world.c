@@ -166,3 +166,26 @@ world_piece(const uint8_t **data, size_t *size, size_t *len)
 	*size -= *len + (end != NULL);
 	return piece;
 }
+
+void
+world_params(const char *text, char *params[static WORLD_PARAMS_MAX])
+{
+	size_t count = 0, len;
+
+	for (; *text != '\0' && count < WORLD_PARAMS_MAX - 1;
+	     text += len + (text[len] == '\n')) {
+		len = strcspn(text, "\n");
+		params[count] = strndup(text, len);
+		CHECK(params[count++] != NULL);
+	}
+	params[count] = NULL;
+}
+
+void
+world_params_free(char *params[static WORLD_PARAMS_MAX])
+{
+	size_t i;
+
+	for (i = 0; params[i] != NULL; i++)
+		free(params[i]);
+}

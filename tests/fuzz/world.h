@@ -65,6 +65,15 @@ void world_write(int fd, const void *data, size_t len);
  */
 char *world_piece(const uint8_t **data, size_t *size, size_t *len);
 
+#define WORLD_PARAMS_MAX 64
+
+/*
+ * Makes CGI variables of the lines of ${text}; of more than fit, those behind
+ * are left out. world_params_free() releases them.
+ */
+void world_params(const char *text, char *params[static WORLD_PARAMS_MAX]);
+void world_params_free(char *params[static WORLD_PARAMS_MAX]);
+
 /* Whether ${needle} is in the ${len} bytes at ${text}. */
 bool world_has(const char *text, size_t len, const char *needle);
 
