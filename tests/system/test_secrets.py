@@ -16,8 +16,8 @@ import fcgi_client
 from memory import image, needs_memory
 from processes import ENDPOINTS, PATIENCE, can_connect, children, wait_until
 from programs import WRAPPED, Program
-from servers import WEB_USER, share
-from transports import cgi_params, parse_cgi
+from servers import WEB_USER, Apache, share
+from transports import Http, cgi_params, parse_cgi
 
 CANARIES = {name: "".join(f"{byte:02x}" for byte in os.urandom(16))
             for name in ("AGORA_APP_CERTIFICATE", "ASR_DEEPGRAM_API_KEY",
@@ -145,6 +145,23 @@ def test_h02_cgi(rig):
     assert process.poll() is None
     output, _ = process.communicate(b"{}")
     assert parse_cgi(output).status == 400
+
+
+@as_root
+def test_h02_mod_fcgid(rig, folder):
+    """Where Apache's configuration has them: FcgidInitialEnv."""
+    env = canary_env(rig)
+    server = Apache(folder, "fcgid", build=rig.programs.build, env=env)
+    try:
+        answer = Http("apache-fcgid", server).request("GET", "/get_config")
+        assert answer.status == 200, answer.body
+        below = [(pid, child) for pid in children(server.pid)
+                 for child in children(pid)]
+        started = [child for _, child in below
+                   if "get_config" in os.readlink(f"/proc/{child}/exe")]
+        assert started and not [leaks(pid) for pid in started if leaks(pid)]
+    finally:
+        server.stop()
 
 
 @unwrapped
