@@ -7,12 +7,14 @@ import hashlib
 import hmac
 import json
 import os
+import signal
 import struct
 import zlib
 
 import pytest
 
 import fcgi_client
+import http2
 from memory import image, needs_memory
 from processes import PATIENCE, wait_until
 from transports import cgi_params, parse_cgi
@@ -29,7 +31,8 @@ pytestmark = needs_memory
 @pytest.fixture(scope="module", name="served")
 def _served(rig):
     """The three programs, each one process with all keys set."""
-    env_file = rig.programs.env_file(rig.upstream.settings(**KEYS), "keys.env")
+    env_file = rig.programs.env_file(
+        rig.upstream.settings(API_KEYS=BEARER, **KEYS), "keys.env")
     programs = {name: rig.programs.listen(name, env_file, workers=0)
                 for name in ("get_config", "start_agent", "stop_agent")}
     yield programs
@@ -37,11 +40,11 @@ def _served(rig):
         program.stop()
 
 
-def ask(program, method, path, body=None):
+def ask(program, method, path, body=None, more=()):
     """The data of a successful answer."""
     data = b"" if body is None else json.dumps(body).encode()
     headers = [("Authorization", f"Bearer {BEARER}"),
-               ("Content-Type", "application/json")]
+               ("Content-Type", "application/json"), *more]
     answer = parse_cgi(fcgi_client.request(
         program.socket, cgi_params(method, path, headers, data),
         data).stdout)
@@ -116,13 +119,68 @@ def test_h10_a_stop_keeps_nothing(served, rig):
                     "007eJ": 0})
 
 
+def test_h10_a_callers_token_is_forgotten(rig):
+    """Which start and stop are shown with REQUIRE_TOKEN."""
+    env_file = rig.programs.env_file(
+        rig.upstream.settings(REQUIRE_TOKEN="1"), "token.env")
+    config = rig.programs.listen("get_config", env_file, workers=0)
+    program = rig.programs.listen("start_agent", env_file, workers=0)
+    data = ask(config, "GET", "/get_config")
+    body = {"channelName": data["channel_name"],
+            "rtcUid": data["agent_uid"], "userUid": data["uid"]}
+    ask(program, "POST", "/v2/startAgent", body,
+        [("X-Agora-Token", data["token"])])
+    holds(program, {data["token"]: 0, rig.upstream.certificate: 1})
+    config.stop()
+    program.stop()
+
+
+def test_h10_secrets_of_the_environment_are_kept_for_reloads(rig):
+    """Beside the settings, and nowhere else; of API keys the settings have
+    hashes only."""
+    settings = rig.upstream.settings(API_KEYS=BEARER, **KEYS)
+    secrets = {name: settings.pop(name)
+               for name in ("APP_CERTIFICATE", "API_KEYS", *KEYS)}
+    program = rig.programs.listen(
+        "get_config", rig.programs.env_file(settings), workers=0, env=secrets)
+    ask(program, "GET", "/get_config")
+    program.process.send_signal(signal.SIGHUP)
+    ask(program, "GET", "/get_config")
+    holds(program, {value: 1 if name == "API_KEYS" else 2
+                    for name, value in secrets.items()})
+    program.stop()
+
+
 def test_h10_a_refused_request_is_forgotten(served):
     """Also the body that was wrong."""
     program = served["start_agent"]
     secret = "canary-" + os.urandom(8).hex()
     body = json.dumps({"channelName": secret + "\n", "rtcUid": secret}).encode()
     answer = parse_cgi(fcgi_client.request(program.socket, cgi_params(
-        "POST", "/v2/startAgent", [("Content-Type", "application/json")],
+        "POST", "/v2/startAgent", [("Content-Type", "application/json"),
+                                   ("X-Api-Key", BEARER)],
         body), body).stdout)
     assert answer.status == 400
     holds(program, {secret: 0})
+
+
+@pytest.mark.skipif(not http2.have(), reason="needs nginx with HTTP/2")
+def test_h10_a_start_over_http_2(rig, folder):
+    """There nghttp2 copies the headers to small blocks that nobody wipes:
+    the C library keeps seven of a size for the next who asks."""
+    with http2.Http2(folder, rig.upstream.sandbox) as front:
+        env_file = rig.programs.env_file(rig.upstream.settings(
+            **{**KEYS, "AGORA_API_BASE_URL": front.base_url}), "http2.env")
+        programs = {name: rig.programs.listen(name, env_file, workers=0)
+                    for name in ("start_agent", "stop_agent")}
+        agents = [start(programs, rig)[1] for _ in range(8 * ROUNDS)]
+        for agent in agents:
+            ask(programs["stop_agent"], "POST", "/v2/stopAgent",
+                {"agentId": agent})
+        assert '/leave HTTP/2.0" 200' in front.log("access")
+        once = [rig.upstream.certificate, *KEYS.values()]
+        for program in programs.values():
+            holds(program, {**dict.fromkeys(once, 1), BEARER: 0})
+            left = image(program.pid).count(b"agora token=")
+            assert left <= 2 * 7, left
+            program.stop()
