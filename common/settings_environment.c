@@ -3,6 +3,7 @@
  * unsetenv(3) removes can still be read in /proc/PID/environ, hence values are
  * overwritten where they lie.
  */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #define _GNU_SOURCE /* memfd_create(2), seals */
 
 #include <errno.h>
@@ -23,8 +24,6 @@
 /* In a worker's environment: the descriptor with its parent's secrets. */
 #define HANDED_OVER "AGORA_AGENT_SECRETS_FD"
 #define HANDED_OVER_MAX 1048576 /* bytes */
-
-extern char **environ;
 
 /* The end of ${variable}'s name if that is ${name}, or NULL. */
 static char *

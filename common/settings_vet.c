@@ -96,13 +96,14 @@ below_open_folder(char path[static PATH_MAX])
 static unsigned
 vet_path(const char *name)
 {
+	size_t size = strlen(name) + 1;
 	char path[PATH_MAX];
 	unsigned found = 0;
 	struct stat st;
 
-	if (strlen(name) >= sizeof(path))
+	if (size > sizeof(path))
 		return 0; /* it cannot be opened either */
-	strcpy(path, name);
+	memcpy(path, name, size);
 	if (below_open_folder(path))
 		found |= SETTINGS_FLAW_FOLDER;
 	if (realpath(name, path) != NULL) {
