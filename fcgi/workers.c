@@ -22,6 +22,7 @@
 #define LIVED_MS 250       /* one that lived shorter is replaced with a pause */
 #define PAUSE_FIRST_MS 100 /* doubled each time, up to */
 #define PAUSE_MAX_MS 5000
+#define WAIT_MS 400   /* so long clients wait for somebody to serve them */
 #define SETTLE_MS 100 /* a replacement must live this long */
 #define KILL_MS 27000 /* one that was told to end gives up after 25 s */
 
@@ -47,6 +48,7 @@ struct parent {
 	struct loop *loop;
 	struct listener *listener;
 	struct loop_watch signal_watch;
+	struct loop_watch away_watch; /* the socket, while nobody serves */
 	struct loop_timer settle_timer, again_timer;
 	struct leaving *leaving;
 	int secrets; /* descriptor for the workers, or -1 */
@@ -90,12 +92,55 @@ become_worker(const struct parent *parent, pid_t parent_pid)
 	_exit(127);
 }
 
+/* ---- while nobody serves ----------------------------------------------- */
+
+/* The web server then answers at once, not when its patience is over. */
+static void
+turn_away(struct loop_watch *watch, uint32_t events)
+{
+	struct parent *parent = LOOP_OWNER(watch, struct parent, away_watch);
+	int fd;
+
+	(void)events;
+	while ((fd = listener_accept(parent->listener)) != -1)
+		close(fd);
+}
+
+static bool
+nobody_serves(const struct parent *parent)
+{
+	int i;
+
+	for (i = 0; i < parent->count; i++)
+		if (parent->worker[i].pid != 0 || parent->worker[i].old != 0)
+			return false;
+	return true;
+}
+
+static void
+turn_away_begin(struct parent *parent)
+{
+	parent->away_watch.fd = parent->listener->fd;
+	loop_watch(parent->loop, &parent->away_watch, EPOLLIN);
+}
+
+static void
+turn_away_end(struct parent *parent)
+{
+	if (parent->away_watch.fd != -1)
+		loop_unwatch(parent->loop, &parent->away_watch);
+	parent->away_watch.fd = -1;
+}
+
+/* ---- a worker ---------------------------------------------------------- */
+
 static int
 spawn(struct worker *worker)
 {
 	pid_t parent_pid = getpid();
 	pid_t pid;
 
+	turn_away_end(worker->parent);
 	worker->born = sys_monotonic_ms();
 	pid = fork();
 	if (pid == 0)
@@ -118,6 +163,8 @@ spawn_later(struct worker *worker)
 		worker->pause = 0;
 	if (loop_timer_set(parent->loop, &worker->timer, worker->pause) == -1)
 		spawn(worker);
+	else if (worker->pause > WAIT_MS && nobody_serves(parent))
+		turn_away_begin(parent);
 	worker->pause = worker->pause == 0 ? PAUSE_FIRST_MS : worker->pause * 2;
 	if (worker->pause > PAUSE_MAX_MS)
 		worker->pause = PAUSE_MAX_MS;
@@ -311,12 +358,7 @@ worker_ended(struct parent *parent, pid_t pid, int status)
 static bool
 all_gone(const struct parent *parent)
 {
-	int i;
-
-	for (i = 0; i < parent->count; i++)
-		if (parent->worker[i].pid != 0 || parent->worker[i].old != 0)
-			return false;
-	return parent->leaving == NULL;
+	return nobody_serves(parent) && parent->leaving == NULL;
 }
 
 static void
@@ -340,6 +382,7 @@ stop_all(struct parent *parent)
 	if (parent->stopping)
 		return;
 	parent->stopping = true;
+	turn_away_end(parent);
 	listener_hide(parent->listener);
 	loop_timer_clear(parent->loop, &parent->settle_timer);
 	for (i = 0; i < parent->count; i++) {
@@ -381,6 +424,8 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 	parent->settle_timer.expired = settled;
 	parent->again_timer.expired = restart_again;
 	parent->signal_watch.ready = signal_ready;
+	parent->away_watch.ready = turn_away;
+	parent->away_watch.fd = -1;
 	/* By name, not /proc/self/exe: an upgrade puts a new file there. */
 	len = readlink("/proc/self/exe", parent->program,
 	    sizeof(parent->program) - 1);
