@@ -5,6 +5,7 @@ ones, started by servers.py from the files in deploy/.
 """
 
 import json
+import select
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -236,6 +237,10 @@ class HttpConnection:
         answer.body = self._body(answer, method)
         return answer
 
+    def readable(self):
+        """Whether something, or the end, is there to be read."""
+        return bool(select.select([self.sock], [], [], 0)[0])
+
     def ended(self):
         """Whether the server hung up with nothing left to read."""
         return not self.received and not self._more()
@@ -283,12 +288,21 @@ class Http:
         data = http_bytes(method, path, headers, body)
         if self.kept is None:
             return self.raw(data, method)
-        self.kept.send(data)
-        answer = self.kept.answer(method)
+        if self.kept.readable():  # idle for too long: hung up
+            self._connect_anew()
+        try:
+            self.kept.send(data)
+            answer = self.kept.answer(method)
+        except (OSError, AssertionError):
+            self._connect_anew()  # for the next test
+            raise
         if (answer.header("Connection") or "").lower() == "close":
-            self.kept.sock.close()
-            self.kept = self.connect()
+            self._connect_anew()
         return answer
+
+    def _connect_anew(self):
+        self.kept.sock.close()
+        self.kept = self.connect()
 
     def close(self):
         """Stops the server."""
