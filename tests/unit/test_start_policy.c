@@ -709,6 +709,7 @@ test_unclear_agent_is_not_stopped_blindly(void **state)
 
 struct agent {
 	int suffix;
+	size_t host; /* a name is a lock only where it was sent */
 	bool alive;
 	bool ours;  /* made by a join of this walk */
 	bool known; /* the client has its id */
@@ -722,6 +723,7 @@ struct agent {
 struct late {
 	bool there;
 	int suffix;
+	size_t host;
 	int64_t at_ms;
 };
 
@@ -755,19 +757,20 @@ chance(struct world *world, uint32_t percent)
 }
 
 static struct agent *
-agent_named(struct world *world, int suffix)
+agent_named(struct world *world, int suffix, size_t host)
 {
 	for (int i = 0; i < world->agents; i++) {
 		struct agent *agent = &world->agent[i];
 
-		if (agent->suffix == suffix && (agent->alive || agent->burnt))
+		if (agent->suffix == suffix && agent->host == host &&
+		    (agent->alive || agent->burnt))
 			return agent;
 	}
 	return NULL;
 }
 
 static struct agent *
-make_agent(struct world *world, int suffix)
+make_agent(struct world *world, int suffix, size_t host)
 {
 	struct agent *agent = &world->agent[world->agents];
 	int64_t now = world->event.now_ms;
@@ -775,6 +778,7 @@ make_agent(struct world *world, int suffix)
 	assert_true(world->agents < AGENTS_MAX);
 	world->agents++;
 	*agent = (struct agent){ .suffix = suffix,
+		.host = host,
 		.alive = true,
 		.ours = true,
 		.born_ms = now,
@@ -791,8 +795,8 @@ pass(struct world *world, int64_t ms)
 	if (!world->late.there || world->event.now_ms < world->late.at_ms)
 		return;
 	world->late.there = false;
-	if (agent_named(world, world->late.suffix) == NULL)
-		make_agent(world, world->late.suffix);
+	if (agent_named(world, world->late.suffix, world->late.host) == NULL)
+		make_agent(world, world->late.suffix, world->late.host);
 }
 
 static enum start_event_kind
@@ -809,6 +813,7 @@ static enum start_event_kind
 play_join(struct world *world, int64_t ms)
 {
 	int suffix = world->policy.suffix;
+	size_t host = world->policy.host;
 	struct agent *agent;
 	bool carried_out, lost;
 
@@ -823,23 +828,24 @@ play_join(struct world *world, int64_t ms)
 	if (lost && chance(world, 20) && !world->late.there) {
 		world->late = (struct late){ .there = true,
 			.suffix = suffix,
+			.host = host,
 			.at_ms = world->event.now_ms + dice(world, 30000) };
 		pass(world, ms);
 		return START_UNKNOWN;
 	}
 	carried_out = !lost || chance(world, 50);
 	pass(world, dice(world, (uint32_t)ms / 4 + 1));
-	agent = agent_named(world, suffix);
+	agent = agent_named(world, suffix, host);
 	if (!carried_out || lost) {
 		if (carried_out && agent == NULL)
-			make_agent(world, suffix);
+			make_agent(world, suffix, host);
 		if (chance(world, 50))
 			pass(world, ms - ms / 4);
 		return START_UNKNOWN;
 	}
 	if (agent != NULL)
 		return conflict(world, agent);
-	world->last = (int)(make_agent(world, suffix) - world->agent);
+	world->last = (int)(make_agent(world, suffix, host) - world->agent);
 	return START_JOINED;
 }
 
@@ -949,7 +955,7 @@ check_no_twins(const struct world *world)
 	int alive = 0;
 
 	for (int i = 0; i < world->agents; i++)
-		alive += world->agent[i].alive;
+		alive += world->agent[i].alive && world->agent[i].ours;
 	assert_true(alive <= 1);
 }
 
@@ -977,7 +983,7 @@ populate(struct world *world)
 
 	if (!chance(world, 30))
 		return;
-	agent = make_agent(world, 0);
+	agent = make_agent(world, 0, 0);
 	agent->ours = false;
 	if (chance(world, 50)) {
 		agent->alive = false;
