@@ -26,7 +26,7 @@ static const char default_agent[] =
     "    \"agent_rtc_uid\": \"\","
     "    \"remote_rtc_uids\": [],"
     "    \"enable_string_uid\": true,"
-    "    \"idle_timeout\": 30,"
+    "    \"idle_timeout\": 0,"
     "    \"advanced_features\": { \"enable_rtm\": true },"
     "    \"parameters\": {"
     "      \"data_channel\": \"rtm\","
@@ -193,6 +193,8 @@ agent_join_body(const struct settings *settings,
 
 	json_put_text(root, "name", name);
 	put_session(root, start, token);
+	json_put_int(json_at(root, "properties"), "idle_timeout",
+	    settings->idle_timeout);
 	put_texts(root, settings);
 	put_vendors(root, settings);
 	json_print(root, body);

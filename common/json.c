@@ -195,6 +195,25 @@ json_member(const struct json *object, const char *key)
 	return ours(value);
 }
 
+int64_t
+json_int(const struct json *object, const char *key, int64_t fallback)
+{
+	struct json *value = json_member(object, key);
+
+	return json_kind(value) == JSON_INT ?
+	    json_object_get_int64(theirs(value)) :
+	    fallback;
+}
+
+struct json *
+json_item(const struct json *array, size_t i)
+{
+	if (json_kind(array) != JSON_ARRAY)
+		return NULL;
+	return ours(
+	    json_object_array_get_idx((const struct json_object *)array, i));
+}
+
 enum json_kind
 json_kind(const struct json *json)
 {

@@ -46,6 +46,12 @@ struct json *json_member(const struct json *object, const char *key);
  */
 const char *json_text(const struct json *object, const char *key);
 
+/* The integer member ${key}; ${fallback} when it is absent or no integer. */
+int64_t json_int(const struct json *object, const char *key, int64_t fallback);
+
+/* The ${i}th element, borrowed; NULL past the last one, or if no array. */
+struct json *json_item(const struct json *array, size_t i);
+
 /* What a member turned out to be. NULL, and so a null, is JSON_NONE. */
 enum json_kind {
 	JSON_NONE,

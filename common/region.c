@@ -28,21 +28,22 @@ _Static_assert(sizeof("https://") + sizeof(areas[0].prefix[0]) +
 	REGION_URL_SIZE,
     "host and path must fit");
 
+size_t
+region_count(const struct settings *settings)
+{
+	return settings->api_base_url[0] != '\0' ? 1 : 4;
+}
+
 void
-region_candidates(const struct settings *settings, struct region *region)
+region_base(const struct settings *settings, size_t i,
+    char url[static REGION_URL_SIZE])
 {
 	const struct area *area = &areas[settings->area];
 
-	*region = (struct region){ 0 };
-	if (settings->api_base_url[0] != '\0') {
-		snprintf(region->base[0], REGION_URL_SIZE, "%s",
-		    settings->api_base_url);
-		region->len = 1;
-		return;
-	}
-	for (size_t d = 0; d < 2; d++)
-		for (size_t p = 0; p < 2; p++)
-			snprintf(region->base[region->len++], REGION_URL_SIZE,
-			    "https://%s.%s%s", area->prefix[p], area->domain[d],
-			    settings->api_path);
+	if (settings->api_base_url[0] != '\0')
+		snprintf(url, REGION_URL_SIZE, "%s", settings->api_base_url);
+	else
+		snprintf(url, REGION_URL_SIZE, "https://%s.%s%s",
+		    area->prefix[i % 2], area->domain[i / 2 % 2],
+		    settings->api_path);
 }

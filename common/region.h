@@ -8,20 +8,20 @@
 
 struct settings;
 
-#define REGION_CANDIDATES_MAX 4
 #define REGION_URL_SIZE 512 /* bytes, with the NUL */
 
-struct region {
-	size_t len;
-	char base[REGION_CANDIDATES_MAX][REGION_URL_SIZE];
-};
+/*
+ * How many base URLs ${settings} give: one if AGORA_API_BASE_URL is set, else
+ * the area's four.
+ */
+size_t region_count(const struct settings *settings);
 
 /*
- * Fills ${region} with the base URLs for ${settings}: the fixed one if
- * AGORA_API_BASE_URL is set, else p1.d1, p2.d1, p1.d2, p2.d2 of the area's
- * prefixes and domains (pool of the official SDKs) with AGORA_API_PATH. No
- * trailing slash.
+ * Writes the ${i}th base URL, without a trailing slash, to ${url}: the fixed
+ * one, or p1.d1, p2.d1, p1.d2, p2.d2 of the area's prefixes and domains (the
+ * pool of the official SDKs) with AGORA_API_PATH.
  */
-void region_candidates(const struct settings *settings, struct region *region);
+void region_base(const struct settings *settings, size_t i,
+    char url[static REGION_URL_SIZE]);
 
 #endif

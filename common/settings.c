@@ -259,10 +259,20 @@ settings_load(struct settings_source *source)
 }
 
 void
+settings_share(struct settings *settings)
+{
+	settings->shares++;
+}
+
+void
 settings_free(struct settings *settings)
 {
 	if (settings == NULL)
 		return;
+	if (settings->shares > 0) {
+		settings->shares--;
+		return;
+	}
 	free(settings->tts_model_id);
 	free(settings->tts_voice_id);
 	free(settings->api_path);

@@ -36,6 +36,7 @@ struct settings {
 	 * those of which a request needs nothing may be illegal.
 	 */
 	bool usable;
+	unsigned shares; /* settings_free() calls that only count down */
 
 	char app_id[SETTINGS_ID_SIZE];
 	struct secret certificate;
@@ -58,10 +59,12 @@ struct settings {
 	bool channels_issued; /* CHANNELS=issued */
 	uint32_t token_ttl;   /* seconds, of get_config's token */
 	struct apikeys api_keys;
-	bool require_token;       /* on start and stop */
-	char *allowed_origins;    /* "", or a list for origins_have() */
-	struct limit start_limit; /* per client address */
-	char *state_dir;          /* the folder of the shared table */
+	bool require_token;         /* on start and stop */
+	char *allowed_origins;      /* "", or a list for origins_have() */
+	struct limit start_limit;   /* per client address */
+	char *state_dir;            /* the folder of the shared table */
+	uint32_t start_concurrency; /* starts under way in one process */
+	uint32_t idle_timeout; /* seconds, of an agent without users; 0: none */
 	enum log_level log_level;
 };
 
@@ -111,7 +114,13 @@ bool settings_changed(const struct settings_source *source);
  */
 int settings_check(struct settings_source *source, FILE *out);
 
-/* Wipes and releases. NULL is fine. */
+/*
+ * Keeps ${settings} for something that outlives the next reading: one more
+ * settings_free() is needed.
+ */
+void settings_share(struct settings *settings);
+
+/* Wipes and releases, at the last of its shares. NULL is fine. */
 void settings_free(struct settings *settings);
 
 /* One setting of the table: what people may write and what it then means. */

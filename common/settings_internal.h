@@ -14,7 +14,7 @@
 #include "common/dotenv.h"
 #include "common/settings.h"
 
-#define SETTINGS_COUNT 23    /* lines of the table */
+#define SETTINGS_COUNT 25    /* lines of the table */
 #define SETTINGS_FILES_MAX 8 /* of all places together */
 #define SETTINGS_WHY_SIZE 128
 

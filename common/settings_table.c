@@ -73,6 +73,18 @@ keep_token_ttl(struct settings *settings, int64_t value)
 	settings->token_ttl = (uint32_t)value;
 }
 
+static void
+keep_start_concurrency(struct settings *settings, int64_t value)
+{
+	settings->start_concurrency = (uint32_t)value;
+}
+
+static void
+keep_idle_timeout(struct settings *settings, int64_t value)
+{
+	settings->idle_timeout = (uint32_t)value;
+}
+
 /* Setters, one for each kind of value. */
 
 static int
@@ -213,6 +225,17 @@ set_number(struct settings *settings, const struct rule *rule,
 		*why = "is not a whole number in that range";
 	else if (rule->keep != NULL)
 		rule->keep(settings, number);
+	return 0;
+}
+
+/* An agent that never ends by itself costs money for ever: no slip of 0. */
+static int
+set_idle_timeout(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	if (strcmp(value, "unlimited") != 0)
+		return set_number(settings, rule, value, why);
+	rule->keep(settings, 0);
 	return 0;
 }
 
@@ -471,6 +494,28 @@ static const struct rule table[] = {
 		},
 		.set = set_folder,
 		MEMBER(state_dir),
+	},
+	{
+		.entry = {
+			.name = "START_CONCURRENCY",
+			.fallback = "256",
+			.expected = "1 to 100000 starts",
+		},
+		.set = set_number,
+		.min = 1,
+		.max = 100000,
+		.keep = keep_start_concurrency,
+	},
+	{
+		.entry = {
+			.name = "AGENT_IDLE_TIMEOUT",
+			.fallback = "30",
+			.expected = "5 to 259200 seconds, or unlimited",
+		},
+		.set = set_idle_timeout,
+		.min = 5,
+		.max = 259200, /* Agora REST, POST /join, idle_timeout */
+		.keep = keep_idle_timeout,
 	},
 	{
 		.entry = {

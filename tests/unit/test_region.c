@@ -21,15 +21,15 @@ expect(enum settings_area area, const char *const hosts[4])
 	struct settings settings = { .area = area,
 		.api_path = path,
 		.api_base_url = none };
-	struct region region;
-	char url[REGION_URL_SIZE];
+	char expected[REGION_URL_SIZE], url[REGION_URL_SIZE];
 	size_t i;
 
-	region_candidates(&settings, &region);
-	assert_int_equal(region.len, 4);
+	assert_int_equal(region_count(&settings), 4);
 	for (i = 0; i < 4; i++) {
-		snprintf(url, sizeof(url), "https://%s" PATH, hosts[i]);
-		assert_string_equal(region.base[i], url);
+		snprintf(expected, sizeof(expected), "https://%s" PATH,
+		    hosts[i]);
+		region_base(&settings, i, url);
+		assert_string_equal(url, expected);
 	}
 }
 
@@ -63,11 +63,11 @@ test_path_is_the_setting(void **state)
 	struct settings settings = { .area = SETTINGS_AREA_CN,
 		.api_path = chinese,
 		.api_base_url = none };
-	struct region region;
+	char url[REGION_URL_SIZE];
 
 	(void)state;
-	region_candidates(&settings, &region);
-	assert_string_equal(region.base[0],
+	region_base(&settings, 0, url);
+	assert_string_equal(url,
 	    "https://api-cn-east-1.sd-rtn.com"
 	    "/cn/api/conversational-ai-agent");
 }
@@ -79,12 +79,12 @@ test_fixed_base_is_the_only_one(void **state)
 	struct settings settings = { .area = SETTINGS_AREA_CN,
 		.api_path = path,
 		.api_base_url = base };
-	struct region region;
+	char url[REGION_URL_SIZE];
 
 	(void)state;
-	region_candidates(&settings, &region);
-	assert_int_equal(region.len, 1);
-	assert_string_equal(region.base[0], "https://127.0.0.1:8443/agora");
+	assert_int_equal(region_count(&settings), 1);
+	region_base(&settings, 0, url);
+	assert_string_equal(url, "https://127.0.0.1:8443/agora");
 }
 
 /* As long as the settings let them be. */
@@ -95,23 +95,21 @@ test_longest_urls_are_whole(void **state)
 	struct settings settings = { .area = SETTINGS_AREA_AP,
 		.api_path = longest,
 		.api_base_url = base };
-	struct region region;
+	char url[REGION_URL_SIZE];
 
 	(void)state;
 	memset(base, 'a', SETTINGS_URL_MAX);
 	base[SETTINGS_URL_MAX] = '\0';
 	memset(longest, 'p', SETTINGS_PATH_MAX);
 	longest[SETTINGS_PATH_MAX] = '\0';
-	region_candidates(&settings, &region);
-	assert_int_equal(region.len, 1);
-	assert_string_equal(region.base[0], base);
+	region_base(&settings, 0, url);
+	assert_string_equal(url, base);
 	base[0] = '\0';
-	region_candidates(&settings, &region);
-	assert_int_equal(region.len, REGION_CANDIDATES_MAX);
-	for (size_t i = 0; i < region.len; i++)
-		assert_string_equal(region.base[i] + strlen(region.base[i]) -
-			SETTINGS_PATH_MAX,
+	for (size_t i = 0; i < region_count(&settings); i++) {
+		region_base(&settings, i, url);
+		assert_string_equal(url + strlen(url) - SETTINGS_PATH_MAX,
 		    longest);
+	}
 }
 
 int

@@ -974,6 +974,10 @@ static const struct bad_value bad_values[] = {
 	{ "AGORA_AREA", "XX-nowhere", "is none of these words" },
 	{ "AGORA_AREA", "us ", "has white space at its start or end" },
 	{ "CHANNELS", "closed", "is none of these words" },
+	{ "START_CONCURRENCY", "100001",
+	    "is not a whole number in that range" },
+	{ "AGENT_IDLE_TIMEOUT", "259201",
+	    "is not a whole number in that range" },
 	{ "TOKEN_TTL", "299", "is not a whole number in that range" },
 	{ "TOKEN_TTL", "86401", "is not a whole number in that range" },
 	{ "TOKEN_TTL", "1h", "is not a whole number in that range" },
@@ -1120,6 +1124,41 @@ words_are_taken_in_any_case(void **state)
 	assert_int_equal(settings->area, SETTINGS_AREA_EU);
 	assert_true(settings->channels_issued);
 	assert_int_equal(settings->log_level, LOG_LEVEL_ERROR);
+}
+
+/* An agent for ever is no slip of a 0. */
+static void
+endless_agents_must_be_asked_for(void **state)
+{
+	static const char *const slips[] = { "0", "4", "none" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(slips) / sizeof(slips[0]); i++) {
+		set_both();
+		setenv("AGENT_IDLE_TIMEOUT", slips[i], 1);
+		load();
+		assert_false(settings->usable);
+		assert_int_equal(settings->idle_timeout, 30);
+		settings_free(settings);
+		settings = NULL;
+	}
+	set_both();
+	setenv("AGENT_IDLE_TIMEOUT", "unlimited", 1);
+	load();
+	assert_true(settings->usable);
+	assert_int_equal(settings->idle_timeout, 0);
+}
+
+/* What outlives the next reading. */
+static void
+shared_settings_stay(void **state)
+{
+	(void)state;
+	set_both();
+	load();
+	settings_share(settings);
+	settings_free(settings);
+	assert_true(settings->usable);
 }
 
 static void
@@ -1346,6 +1385,8 @@ static const char report[] =
     "  ALLOWED_ORIGINS         not set\n"
     "  START_LIMIT             not set\n"
     "  STATE_DIR               not set\n"
+    "  START_CONCURRENCY       default: 256\n"
+    "  AGENT_IDLE_TIMEOUT      default: 30\n"
     "  LOG_LEVEL               default: info\n"
     "  PORT                    default: 8000\n"
     "  problem: TOKEN_TTL in the process environment is not a whole "
@@ -1646,6 +1687,8 @@ main(void)
 		TEST(state_dir_is_the_services_or_the_users),
 		TEST(harmless_values_are_warned_of),
 		TEST(words_are_taken_in_any_case),
+		TEST(endless_agents_must_be_asked_for),
+		TEST(shared_settings_stay),
 		TEST(bad_value_leaves_the_default),
 		TEST(lengths_are_limited),
 		TEST(takes_good_values),
