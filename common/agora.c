@@ -6,7 +6,9 @@
 
 #include "common/agent.h"
 #include "common/agora.h"
+#include "common/ascii.h"
 #include "common/buf.h"
+#include "common/channel.h"
 #include "common/fail.h"
 #include "common/http.h"
 #include "common/log.h"
@@ -16,60 +18,98 @@
 #include "common/sys.h"
 #include "common/token.h"
 
-#define ATTEMPTS_MAX 3
-#define ATTEMPT_MIN_MS 2000 /* with less left, no further attempt */
 #define BODY_TOKEN_S 3600
 #define BODY_MAX 262144 /* bytes; three texts, every byte escaped */
-#define PATH_SIZE 256   /* bytes, with the NUL */
+#define PATH_SIZE 320   /* bytes, with the NUL */
 _Static_assert(sizeof("/v2/projects//agents//leave") + SETTINGS_ID_SIZE +
 	    AGORA_ID_SIZE <=
 	PATH_SIZE,
-    "the longest path must fit");
+    "the path of a leave must fit");
+_Static_assert(sizeof("/v2/projects//agents?channel=&state=2") +
+	    SETTINGS_ID_SIZE + 3 * CHANNEL_SIZE <=
+	PATH_SIZE,
+    "the path of a list must fit");
 
 /* Channel and account of a header token that is for no session. */
 #define STOP_CHANNEL "stop"
 #define STOP_ACCOUNT "0"
 
-static const struct limits {
-	const char *name; /* in the log */
-	const char *method;
-	int64_t total_ms; /* of a call; the web server waits longer */
-	int64_t attempt_ms;
-	bool fresh; /* libcurl must not send a join twice by itself */
-} limits[] = {
-	[AGORA_JOIN] = { "join", "POST", 20000, 8000, true },
-	[AGORA_LEAVE] = { "leave", "POST", 10000, 4000, false },
-	[AGORA_LIST] = { "list", "GET", 9000, 3000, false },
+static const char *const names[] = { /* in the log */
+	[AGORA_JOIN] = "join",
+	[AGORA_LEAVE] = "leave",
+	[AGORA_GET] = "get",
+	[AGORA_LIST] = "list"
 };
 
-/* A call under way: what its attempts need, and to whom it reports. */
+/* A call under way: to whom it reports, and what explains its end. */
 struct call {
-	struct http *http;
+	struct agora *agora;
 	enum agora_call kind;
 	void (*done)(void *arg, const struct agora_answer *answer);
 	void *arg;
-
-	struct region region;
-	size_t attempts;  /* so far; also the index of the next host */
-	int64_t began_ms; /* monotonic: a stepped clock changes no budget */
-	int64_t attempt_began_ms;
-	int64_t now; /* seconds since 1970 when it began */
-
-	char path[PATH_SIZE]; /* below the base URL */
-	char authorization[TOKEN_SIZE + 16];
-	struct buf body;
-	char *ca_file;
-	char agent_id[AGORA_ID_SIZE]; /* leave only */
+	char base[REGION_URL_SIZE];
+	int64_t began_ms;             /* monotonic */
+	int64_t now;                  /* seconds since 1970 when it began */
+	char agent_id[AGORA_ID_SIZE]; /* or "" */
 };
 
-/* Host and port of the base URL that the last attempt went to. */
+struct agora *
+agora_new(struct loop *loop, struct fail *fail)
+{
+	struct agora *agora = calloc(1, sizeof(*agora));
+
+	if (agora == NULL) {
+		fail_set(fail, FAIL_INTERNAL, "out of memory");
+		return NULL;
+	}
+	agora->loop = loop;
+	agora->http = http_new(loop, fail);
+	if (agora->http == NULL) {
+		free(agora);
+		return NULL;
+	}
+	return agora;
+}
+
+void
+agora_free(struct agora *agora)
+{
+	if (agora == NULL)
+		return;
+	http_free(agora->http);
+	free(agora);
+}
+
+size_t
+agora_working(const struct agora *agora)
+{
+	return agora->working;
+}
+
+unsigned
+agora_hosts_open(const struct agora *agora, const struct settings *settings,
+    int64_t now_ms)
+{
+	char base[REGION_URL_SIZE];
+	unsigned open = 0;
+
+	for (size_t i = 0; i < region_count(settings); i++) {
+		region_base(settings, i, base);
+		if (health_open(&agora->health, base, now_ms))
+			open |= 1u << i;
+	}
+	return open;
+}
+
+/* ---- the log ------------------------------------------------------------ */
+
+/* Host and port of the base URL. */
 static int
 host_of(const struct call *call, const char **host)
 {
-	const char *base = call->region.base[call->attempts - 1];
-	const char *start = strstr(base, "://");
+	const char *start = strstr(call->base, "://");
 
-	*host = start == NULL ? base : start + 3;
+	*host = start == NULL ? call->base : start + 3;
 	return (int)strcspn(*host, "/");
 }
 
@@ -81,12 +121,12 @@ static void
 log_failure(const struct call *call, enum agora_class class,
     const struct http_result *result, const struct agora_said *said)
 {
-	bool gone = call->kind == AGORA_LEAVE && result->status == 404 &&
+	bool gone = call->kind != AGORA_JOIN && result->status == 404 &&
 	    said->from_service;
 	void (*log)(const char *format, ...)
 	    __attribute__((format(printf, 1, 2))) =
 		class == AGORA_FINAL && !gone ? log_error : log_warn;
-	const char *name = limits[call->kind].name;
+	const char *name = names[call->kind];
 	const char *reason = said->reason;
 	const char *host;
 	int len = host_of(call, &host);
@@ -106,13 +146,13 @@ log_failure(const struct call *call, enum agora_class class,
 }
 
 static void
-log_attempt(const struct call *call, int64_t timeout_ms)
+log_begin(const struct call *call, int64_t timeout_ms)
 {
 	const char *host;
 	int len = host_of(call, &host);
 
-	log_debug("agora: %s: attempt %zu to %.*s, %" PRId64 " ms",
-	    limits[call->kind].name, call->attempts, len, host, timeout_ms);
+	log_debug("agora: %s: to %.*s, within %" PRId64 " ms",
+	    names[call->kind], len, host, timeout_ms);
 }
 
 static void
@@ -129,258 +169,212 @@ log_end(const struct call *call, enum agora_class class,
 
 	if (class != AGORA_DONE)
 		log_failure(call, class, result, said);
-	log_debug("agora: %s: attempt %zu: %s after %" PRId64 " ms",
-	    limits[call->kind].name, call->attempts, words[class],
-	    sys_monotonic_ms() - call->attempt_began_ms);
+	log_debug("agora: %s: %s after %" PRId64 " ms", names[call->kind],
+	    words[class], sys_monotonic_ms() - call->began_ms);
 }
 
 static void
 call_free(struct call *call)
 {
-	if (call == NULL)
-		return;
-	buf_free(&call->body);
-	free(call->ca_file);
 	secret_wipe(call, sizeof(*call));
 	free(call);
 }
 
-/* Reports and releases. */
+/* ---- the end of a call -------------------------------------------------- */
+
+/*
+ * Whether the host does its work. One that is busy, or refuses, does; queries
+ * say nothing about the calls that matter.
+ */
 static void
-call_end(struct call *call, const struct agora_answer *answer)
+note_health(const struct call *call, enum agora_class class,
+    const struct http_result *result)
 {
-	void (*done)(void *arg, const struct agora_answer *answer) = call->done;
-	void *arg = call->arg;
+	bool good = result->outcome == HTTP_ANSWERED &&
+	    (class != AGORA_UNKNOWN || result->status == 409);
 
-	call_free(call);
-	done(arg, answer);
+	if (result->outcome == HTTP_NO_MEMORY)
+		return;
+	if (call->kind == AGORA_JOIN || call->kind == AGORA_LEAVE)
+		health_result(&call->agora->health, call->base, good,
+		    sys_monotonic_ms());
 }
-
-static int64_t
-time_left(const struct call *call)
-{
-	return limits[call->kind].total_ms -
-	    (sys_monotonic_ms() - call->began_ms);
-}
-
-static bool
-may_try_again(const struct call *call)
-{
-	return call->attempts < ATTEMPTS_MAX &&
-	    call->attempts < call->region.len &&
-	    time_left(call) >= ATTEMPT_MIN_MS;
-}
-
-static int attempt(struct call *call, struct fail *fail);
 
 static void
-attempt_done(void *arg, const struct http_result *result)
+call_done(void *arg, const struct http_result *result)
 {
 	struct call *call = arg;
-	struct agora_answer answer = { 0 };
+	struct agora_answer answer = { .status = result->status,
+		.retry_after = result->retry_after };
 	struct agora_said said;
 	struct agora_asked asked = { .call = call->kind,
 		.agent_id = call->agent_id };
 
 	agora_read(result, &said);
-	answer.class = agora_classify(call->kind, result, &said);
-	log_end(call, answer.class, result, &said);
-	if (answer.class == AGORA_DONE) {
-		if (call->kind == AGORA_JOIN)
-			memcpy(answer.agent_id, said.agent_id,
-			    sizeof(answer.agent_id));
-		call_end(call, &answer);
-		return;
-	}
-	if (answer.class == AGORA_NOT_PROCESSED && may_try_again(call) &&
-	    attempt(call, &answer.fail) == 0)
-		return;
 	asked.now = call->now + (sys_monotonic_ms() - call->began_ms) / 1000;
-	agora_explain(&asked, answer.class, result, &said, &answer.fail);
-	call_end(call, &answer);
+	answer.said = &said;
+	answer.class = agora_classify(call->kind, result, &said);
+	if (result->date != -1)
+		answer.clock_ahead = asked.now - result->date;
+	log_end(call, answer.class, result, &said);
+	note_health(call, answer.class, result);
+	if (answer.class != AGORA_DONE)
+		agora_explain(&asked, answer.class, result, &said,
+		    &answer.fail);
+	call->done(call->arg, &answer);
+	secret_wipe(&said, sizeof(said)); /* agent ids are capabilities */
+	call_free(call);
 }
 
-/* Sends the request to the next host. */
+/* ---- the beginning ------------------------------------------------------ */
+
+#define AUTHORIZATION_SIZE (TOKEN_SIZE + sizeof("agora token="))
+
+/* Writes the Authorization value: a token of the call's own. */
 static int
-attempt(struct call *call, struct fail *fail)
+authorize(const struct agora_request *request,
+    char authorization[static AUTHORIZATION_SIZE], struct fail *fail)
 {
-	const struct limits *limit = &limits[call->kind];
-	int64_t left = time_left(call);
-	char url[REGION_URL_SIZE + PATH_SIZE];
-	struct http_request request = { .method = limit->method,
-		.url = url,
-		.authorization = call->authorization,
-		.ca_file = call->ca_file,
-		.fresh = limit->fresh };
-
-	snprintf(url, sizeof(url), "%s%s", call->region.base[call->attempts],
-	    call->path);
-	request.timeout_ms =
-	    left < limit->attempt_ms ? left : limit->attempt_ms;
-	if (call->kind == AGORA_JOIN) {
-		request.content_type = "application/json";
-		request.body = buf_str(&call->body);
-		request.body_len = call->body.len;
-	}
-	call->attempts++;
-	call->attempt_began_ms = sys_monotonic_ms();
-	log_attempt(call, request.timeout_ms);
-	return http_start(call->http, &request, attempt_done, call, fail);
-}
-
-/* Prepares a call; ${path} is what follows the project in the URL. */
-static struct call *
-call_new(struct http *http, enum agora_call kind,
-    const struct settings *settings, int64_t now, const char *path,
-    struct fail *fail)
-{
-	struct call *call = calloc(1, sizeof(*call));
-
-	if (call == NULL) {
-		fail_set(fail, FAIL_INTERNAL, "out of memory");
-		return NULL;
-	}
-	call->http = http;
-	call->kind = kind;
-	call->now = now;
-	call->began_ms = sys_monotonic_ms();
-	call->body.max = BODY_MAX;
-	call->ca_file = strdup(settings->ca_file);
-	region_candidates(settings, &call->region);
-	snprintf(call->path, sizeof(call->path), "/v2/projects/%s/%s",
-	    settings->app_id, path);
-	if (call->ca_file == NULL) {
-		fail_set(fail, FAIL_INTERNAL, "out of memory");
-		call_free(call);
-		return NULL;
-	}
-	return call;
-}
-
-/* Sets the Authorization value: a token of the call's own. */
-static int
-authorize(struct call *call, const struct settings *settings,
-    struct token_claims *claims, struct fail *fail)
-{
+	const struct settings *settings = request->settings;
+	bool join = request->call == AGORA_JOIN;
+	struct token_claims claims = { .app_id = settings->app_id,
+		.channel = join ? request->agent->channel : STOP_CHANNEL,
+		.account = join ? request->agent->agent_uid : STOP_ACCOUNT,
+		.issue_ts = (uint32_t)request->now,
+		.expire = TOKEN_EXPIRE_MAX,
+		.salt = request->salt };
 	char token[TOKEN_SIZE];
 
-	claims->app_id = settings->app_id;
-	claims->issue_ts = (uint32_t)call->now;
-	claims->expire = TOKEN_EXPIRE_MAX;
-	if (token_build(claims, settings->certificate.text, token, fail) == -1)
+	if (token_build(&claims, settings->certificate.text, token, fail) == -1)
 		return -1;
-	snprintf(call->authorization, sizeof(call->authorization),
-	    "agora token=%s", token);
+	snprintf(authorization, AUTHORIZATION_SIZE, "agora token=%s", token);
 	secret_wipe(token, sizeof(token));
 	return 0;
 }
 
-/* Builds header token, body token and body. */
 static int
-compose_join(struct call *call, const struct settings *settings,
-    const struct agent_start *start, const struct agora_salts *salts,
+compose_body(const struct agora_request *request, struct buf *body,
     struct fail *fail)
 {
-	struct token_claims claims = { .channel = start->channel,
-		.account = start->agent_uid,
-		.salt = salts->header };
-	char name[AGENT_NAME_SIZE];
+	const struct settings *settings = request->settings;
+	struct token_claims claims = { .app_id = settings->app_id,
+		.channel = request->agent->channel,
+		.account = request->agent->agent_uid,
+		.issue_ts = (uint32_t)request->now,
+		.expire = BODY_TOKEN_S,
+		.salt = request->body_salt };
 	char token[TOKEN_SIZE];
 	int rc;
 
-	if (authorize(call, settings, &claims, fail) == -1)
-		return -1;
-	claims.salt = salts->body;
-	claims.expire = BODY_TOKEN_S;
 	if (token_build(&claims, settings->certificate.text, token, fail) == -1)
 		return -1;
-	agent_name(start, call->now, name);
-	rc = agent_join_body(settings, start, name, token, &call->body, fail);
+	rc = agent_join_body(settings, request->agent, request->name, token,
+	    body, fail);
 	secret_wipe(token, sizeof(token));
 	return rc;
 }
 
-/* Starts the first attempt of a call that is complete. */
-static int
-call_begin(struct call *call,
-    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
-    struct fail *fail)
+/* RFC 3986 2.3: everything but the unreserved characters as %XX. */
+static void
+add_encoded(struct buf *out, const char *text)
 {
+	for (; *text != '\0'; text++) {
+		if (ascii_is_alnum(*text) || strchr("-._~", *text) != NULL)
+			buf_add(out, text, 1);
+		else
+			buf_format(out, "%%%02X", (unsigned char)*text);
+	}
+}
+
+/* Every byte of an agent id may stand in a path as it is. */
+static void
+compose_path(const struct agora_request *request, struct buf *url)
+{
+	buf_format(url, "%s/v2/projects/%s/", request->base,
+	    request->settings->app_id);
+	if (request->call == AGORA_JOIN) {
+		buf_text(url, "join");
+	} else if (request->call == AGORA_LEAVE) {
+		buf_format(url, "agents/%s/leave", request->agent_id);
+	} else if (request->call == AGORA_GET) {
+		buf_format(url, "agents/%s", request->agent_id);
+	} else if (request->channel != NULL) {
+		buf_text(url, "agents?channel=");
+		add_encoded(url, request->channel);
+		buf_format(url, "&state=%d", request->state);
+	} else {
+		buf_text(url, "agents?limit=1");
+	}
+}
+
+static struct call *
+call_new(struct agora *agora, const struct agora_request *request,
+    void (*done)(void *arg, const struct agora_answer *answer), void *arg)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (call == NULL)
+		return NULL;
+	call->agora = agora;
+	call->kind = request->call;
 	call->done = done;
 	call->arg = arg;
-	if (attempt(call, fail) == 0)
-		return 0;
-	call_free(call);
-	return -1;
+	call->began_ms = sys_monotonic_ms();
+	call->now = request->now;
+	snprintf(call->base, sizeof(call->base), "%s", request->base);
+	if (request->agent_id != NULL)
+		snprintf(call->agent_id, sizeof(call->agent_id), "%s",
+		    request->agent_id);
+	return call;
 }
 
-int
-agora_join(struct http *http, const struct settings *settings,
-    const struct agent_start *start, int64_t now,
-    const struct agora_salts *salts,
-    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
-    struct fail *fail)
-{
-	struct call *call =
-	    call_new(http, AGORA_JOIN, settings, now, "join", fail);
-
-	if (call == NULL)
-		return -1;
-	if (compose_join(call, settings, start, salts, fail) == -1) {
-		call_free(call);
-		return -1;
-	}
-	return call_begin(call, done, arg, fail);
-}
-
-/* A call that belongs to no session and has no body. */
+/* Hands the call to the HTTPS client. */
 static int
-call_without_body(struct call *call, const struct settings *settings,
-    uint32_t salt, void (*done)(void *arg, const struct agora_answer *answer),
-    void *arg, struct fail *fail)
+call_send(struct call *call, const struct agora_request *request,
+    const char *url, const char *authorization, const struct buf *body,
+    struct fail *fail)
 {
-	struct token_claims claims = { .channel = STOP_CHANNEL,
-		.account = STOP_ACCOUNT,
-		.salt = salt };
+	bool post = request->call == AGORA_JOIN || request->call == AGORA_LEAVE;
+	struct http_request http = { .method = post ? "POST" : "GET",
+		.url = url,
+		.authorization = authorization,
+		.ca_file = request->settings->ca_file,
+		.timeout_ms = request->timeout_ms };
+
+	if (request->call == AGORA_JOIN) {
+		http.content_type = "application/json";
+		http.body = buf_str(body);
+		http.body_len = body->len;
+		http.fresh = true;
+	}
+	log_begin(call, request->timeout_ms);
+	health_call(&call->agora->health, call->base, call->began_ms);
+	return http_start(call->agora->http, &http, call_done, call, fail);
+}
+
+int
+agora_send(struct agora *agora, const struct agora_request *request,
+    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
+    struct fail *fail)
+{
+	char authorization[AUTHORIZATION_SIZE],
+	    bytes[REGION_URL_SIZE + PATH_SIZE];
+	struct buf url = BUF_IN(bytes), body = BUF(BODY_MAX);
+	struct call *call = call_new(agora, request, done, arg);
+	int rc = -1;
 
 	if (call == NULL)
-		return -1;
-	if (authorize(call, settings, &claims, fail) == -1) {
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	compose_path(request, &url);
+	if (authorize(request, authorization, fail) == 0 &&
+	    (request->call != AGORA_JOIN ||
+		compose_body(request, &body, fail) == 0))
+		rc = call_send(call, request, buf_str(&url), authorization,
+		    &body, fail);
+	secret_wipe(authorization, sizeof(authorization));
+	secret_wipe(bytes, sizeof(bytes));
+	buf_free(&body);
+	if (rc == -1)
 		call_free(call);
-		return -1;
-	}
-	return call_begin(call, done, arg, fail);
-}
-
-int
-agora_leave(struct http *http, const struct settings *settings,
-    const char *agent_id, int64_t now, const struct agora_salts *salts,
-    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
-    struct fail *fail)
-{
-	char path[PATH_SIZE];
-	struct call *call;
-
-	/* Every byte that passes may stand in a path as it is. */
-	if (agora_id_check(agent_id, fail) == -1)
-		return -1;
-	snprintf(path, sizeof(path), "agents/%.128s/leave", agent_id);
-	call = call_new(http, AGORA_LEAVE, settings, now, path, fail);
-	if (call != NULL)
-		memcpy(call->agent_id, agent_id, strlen(agent_id) + 1);
-	return call_without_body(call, settings, salts->header, done, arg,
-	    fail);
-}
-
-int
-agora_list(struct http *http, const struct settings *settings, int64_t now,
-    const struct agora_salts *salts,
-    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
-    struct fail *fail)
-{
-	struct call *call =
-	    call_new(http, AGORA_LIST, settings, now, "agents?limit=1", fail);
-
-	return call_without_body(call, settings, salts->header, done, arg,
-	    fail);
+	return rc;
 }

@@ -1,64 +1,97 @@
 /*
- * The calls to Agora's Conversational AI REST API.
+ * One call to Agora's Conversational AI REST API, on one host. What to do when
+ * it fails is for start.c and stop.c.
  */
 #ifndef COMMON_AGORA_H
 #define COMMON_AGORA_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/agora_outcome.h"
 #include "common/fail.h"
+#include "common/health.h"
 
 struct agent_start;
 struct http;
+struct loop;
 struct settings;
+struct shared;
+
+/* A process's client of Agora. Its members are for start.c and stop.c. */
+struct agora {
+	struct loop *loop;
+	struct http *http;
+	struct health health;
+	struct shared *shared; /* for claim.h */
+	size_t starts;         /* that are not over */
+	size_t working;        /* the same, with the stops */
+};
+
+/* Returns NULL with ${fail} set to FAIL_INTERNAL. As http_new(). */
+struct agora *agora_new(struct loop *loop, struct fail *fail);
+
+/* Ends all calls without calling their done(). NULL is fine. */
+void agora_free(struct agora *agora);
+
+/* How many starts and stops are not over, answered or not. */
+size_t agora_working(const struct agora *agora);
+
+/*
+ * Bit i of the result: the host with region_base() ${i} of ${settings} may be
+ * called at the monotonic time ${now_ms}.
+ */
+unsigned agora_hosts_open(const struct agora *agora,
+    const struct settings *settings, int64_t now_ms);
+
+/* What is called. Everything is borrowed until agora_send() returns. */
+struct agora_request {
+	enum agora_call call;
+	const struct settings *settings;
+	const char *base;   /* region_base() */
+	int64_t timeout_ms; /* for this one call */
+	int64_t now;        /* seconds since 1970; tokens are issued then */
+	uint32_t salt;      /* random, of the header token; not 0 */
+
+	/* AGORA_JOIN: */
+	const struct agent_start *agent;
+	const char *name;   /* of the agent */
+	uint32_t body_salt; /* random, of the agent's token; not 0 */
+
+	/* AGORA_LEAVE and AGORA_GET: */
+	const char *agent_id; /* checked already */
+
+	/* AGORA_LIST: */
+	const char *channel; /* or NULL: of all channels, one agent */
+	int state;           /* 1 STARTING, 2 RUNNING */
+};
 
 /* How a call ended. */
 struct agora_answer {
 	enum agora_class class;
-	char agent_id[AGORA_ID_SIZE]; /* after a join that is done, else "" */
-	struct fail fail;             /* unless done: text for the client */
+	int status;          /* HTTP status, 0: no answer */
+	int64_t retry_after; /* seconds, -1 if it does not say */
+	int64_t clock_ahead; /* seconds of ours before Agora's; 0 if unsaid */
+	const struct agora_said *said; /* during done() */
+	struct fail fail; /* unless AGORA_DONE: text for the client */
 };
 
 /*
- * Random numbers for the salts of the tokens of one call.
- */
-struct agora_salts {
-	uint32_t header; /* not 0 */
-	uint32_t body;   /* not 0; join only */
-};
-
-/*
- * Starts an agent: POST /join with a token of its own in the Authorization
- * header (TOKEN_EXPIRE_MAX, for channel and agent uid) and one in the body (3600 s).
- * Hosts are tried in region_candidates() order while the outcome is
- * AGORA_NOT_PROCESSED. ${now} is seconds since 1970.
- * Nothing of ${settings} and ${start} is needed after the call returned.
+ * Makes the call:
+ * - POST /join, with a token for channel and agent uid in the Authorization
+ *   header and another one, of 3600 s, for the agent in the body; on a
+ *   connection of its own, so that libcurl cannot send it twice
+ * - POST /agents/{id}/leave
+ * - GET /agents/{id}
+ * - GET /agents?channel=…&state=…; without a channel ?limit=1, which changes
+ *   and costs nothing: AGORA_DONE then means that app id and certificate are
+ *   accepted
+ * The last three carry a header token for channel "stop" and account "0".
+ * Header tokens live TOKEN_EXPIRE_MAX.
  * ${done} is called exactly once, from the loop.
  * Returns 0, or -1 with ${fail} set and ${done} never called.
  */
-int agora_join(struct http *http, const struct settings *settings,
-    const struct agent_start *start, int64_t now,
-    const struct agora_salts *salts,
-    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
-    struct fail *fail) __attribute__((warn_unused_result));
-
-/*
- * Stops the agent ${agent_id} (checked already): POST /agents/{id}/leave with
- * a header token for channel "stop" and account "0". As agora_join().
- */
-int agora_leave(struct http *http, const struct settings *settings,
-    const char *agent_id, int64_t now, const struct agora_salts *salts,
-    void (*done)(void *arg, const struct agora_answer *answer), void *arg,
-    struct fail *fail) __attribute__((warn_unused_result));
-
-/*
- * Asks for one running agent, GET /agents?limit=1, which changes and costs
- * nothing: AGORA_DONE means that Agora accepts app id and certificate.
- * As agora_leave().
- */
-int agora_list(struct http *http, const struct settings *settings, int64_t now,
-    const struct agora_salts *salts,
+int agora_send(struct agora *agora, const struct agora_request *request,
     void (*done)(void *arg, const struct agora_answer *answer), void *arg,
     struct fail *fail) __attribute__((warn_unused_result));
 

@@ -9,7 +9,9 @@
 #include "common/http.h"
 #include "common/json.h"
 
-#define CLOCK_SKEW_S 60 /* from here on worth a hint */
+#define CLOCK_SKEW_S 60      /* from here on worth a hint */
+#define RETRY_AFTER_S 5      /* where nothing says when */
+#define RETRY_AFTER_MAX_S 60 /* a client is not sent away for longer */
 
 int
 agora_id_check(const char *id, struct fail *fail)
@@ -26,13 +28,17 @@ agora_id_check(const char *id, struct fail *fail)
 	return 0;
 }
 
+/* Reads the first of the members ${keys} that is a legal agent id. */
 static void
-read_agent_id(const struct json *json, char id[static AGORA_ID_SIZE])
+read_agent_id(const struct json *json, const char *const keys[],
+    char id[static AGORA_ID_SIZE])
 {
-	const char *text = json_text(json, "agent_id");
+	for (; *keys != NULL && id[0] == '\0'; keys++) {
+		const char *text = json_text(json, *keys);
 
-	if (text != NULL && agora_id_check(text, NULL) == 0)
-		memcpy(id, text, strlen(text) + 1);
+		if (text != NULL && agora_id_check(text, NULL) == 0)
+			memcpy(id, text, strlen(text) + 1);
+	}
 }
 
 static void
@@ -47,11 +53,65 @@ read_reason(const struct json *json, char reason[static FAIL_REASON_SIZE])
 		memcpy(reason, text, len + 1);
 }
 
+/* (Agora REST, the states of an agent.) */
+static enum agora_life
+life_of(const char *status)
+{
+	static const struct {
+		const char *word;
+		enum agora_life life;
+	} lives[] = {
+		{ "STARTING", AGORA_ALIVE },
+		{ "RUNNING", AGORA_ALIVE },
+		{ "RECOVERING", AGORA_ALIVE },
+		{ "STOPPING", AGORA_DEAD },
+		{ "STOPPED", AGORA_DEAD },
+		{ "FAILED", AGORA_DEAD },
+	};
+	size_t i;
+
+	for (i = 0; status != NULL && i < sizeof(lives) / sizeof(lives[0]); i++)
+		if (strcmp(lives[i].word, status) == 0)
+			return lives[i].life;
+	return AGORA_LIFE_UNSAID;
+}
+
+static void
+read_agent(const struct json *json, struct agora_said *said)
+{
+	const char *name = json_text(json, "name");
+
+	said->life = life_of(json_text(json, "status"));
+	said->start_ts = json_int(json, "start_ts", 0);
+	if (name != NULL)
+		snprintf(said->name, sizeof(said->name), "%s", name);
+}
+
+/* One whose id is not legal counts, but cannot be named. */
+static void
+read_list(const struct json *json, struct agora_said *said)
+{
+	static const char *const keys[] = { "agent_id", NULL };
+	const struct json *list =
+	    json_member(json_member(json, "data"), "list");
+	const struct json *item;
+
+	said->is_list = json_kind(list) == JSON_ARRAY;
+	while ((item = json_item(list, said->listed)) != NULL &&
+	    said->listed < AGORA_LISTED_MAX) {
+		struct agora_listed *agent = &said->agent[said->listed++];
+
+		read_agent_id(item, keys, agent->agent_id);
+		agent->start_ts = json_int(item, "start_ts", 0);
+	}
+}
+
 void
 agora_read(const struct http_result *result, struct agora_said *said)
 {
 	static const char quitting[] =
 	    "already in the process of shutting down";
+	static const char *const keys[] = { "agent_id", "taskId", NULL };
 	struct json *json;
 	const char *detail;
 
@@ -61,7 +121,9 @@ agora_read(const struct http_result *result, struct agora_said *said)
 	/* NULL, and so nothing, when a gateway answers HTML or no body. */
 	json = json_parse(result->body, result->body_len, NULL);
 	detail = json_text(json, "detail");
-	read_agent_id(json, said->agent_id);
+	read_agent_id(json, keys, said->agent_id);
+	read_agent(json, said);
+	read_list(json, said);
 	read_reason(json, said->reason);
 	said->from_service =
 	    detail != NULL || json_text(json, "reason") != NULL;
@@ -127,6 +189,7 @@ noun_of(enum agora_call call)
 	static const char *const nouns[] = {
 		[AGORA_JOIN] = "start",
 		[AGORA_LEAVE] = "stop",
+		[AGORA_GET] = "look at an agent",
 		[AGORA_LIST] = "list of agents",
 	};
 
@@ -196,12 +259,12 @@ clock_skew(const struct agora_asked *asked, const struct http_result *result)
 	return skew > CLOCK_SKEW_S || skew < -CLOCK_SKEW_S ? skew : 0;
 }
 
-/* ${did} is "refused the start" or the like, ${reason} may be "". */
+/* ${did} is "refused the start" or the like, ${reason} Agora's word or "". */
 static void
 explain_status(const struct agora_asked *asked,
-    const struct http_result *result, const char *did, struct fail *fail)
+    const struct http_result *result, const char *did, const char *reason,
+    struct fail *fail)
 {
-	const char *reason = fail->upstream_reason;
 	const char *advice = find_advice(asked->call, reason, result->status);
 	int64_t skew = clock_skew(asked, result);
 	const char *colon = reason[0] == '\0' ? "" : ": ";
@@ -234,7 +297,36 @@ explain_404(const struct agora_asked *asked, const struct http_result *result,
 		    "No active session found for agent_id: %s",
 		    asked->agent_id);
 	else
-		explain_status(asked, result, did, fail);
+		explain_status(asked, result, did, said->reason, fail);
+}
+
+static void
+set_upstream(struct fail *fail, int status, const char *reason)
+{
+	fail->upstream_status = status;
+	snprintf(fail->upstream_reason, sizeof(fail->upstream_reason), "%s",
+	    reason);
+}
+
+/* Our word, where Agora has none. */
+static const char *
+word_for(int status)
+{
+	switch (status) {
+	case 200:
+		return "upstream_bad_response";
+	case 401:
+	case 403:
+		return "upstream_auth";
+	case 422:
+		return "quota";
+	case 429:
+		return "upstream_busy";
+	case 503:
+		return "upstream_start_failed";
+	default:
+		return status >= 500 ? "upstream_failed" : "upstream_rejected";
+	}
 }
 
 static void
@@ -245,8 +337,8 @@ explain_answer(const struct agora_asked *asked, enum agora_class class,
 	const char *noun = noun_of(asked->call);
 	char did[48];
 
-	fail->upstream_status = result->status;
-	memcpy(fail->upstream_reason, said->reason, sizeof(said->reason));
+	set_upstream(fail, result->status,
+	    said->reason[0] != '\0' ? said->reason : word_for(result->status));
 	if (result->status == 404) {
 		explain_404(asked, result, said, fail);
 		return;
@@ -259,7 +351,77 @@ explain_answer(const struct agora_asked *asked, enum agora_class class,
 	else
 		snprintf(did, sizeof(did), "refused the %s%s", noun,
 		    class == AGORA_LATER ? " for now" : "");
-	explain_status(asked, result, did, fail);
+	explain_status(asked, result, did, said->reason, fail);
+}
+
+/* What a gateway would say of a call that got no answer, and our word. */
+static void
+explain_silence(enum agora_call call, enum http_outcome outcome,
+    struct fail *fail)
+{
+	const char *noun = noun_of(call);
+
+	switch (outcome) {
+	case HTTP_NOT_SENT:
+		set_upstream(fail, 503, "upstream_unreachable");
+		fail_set(fail, FAIL_UPSTREAM,
+		    "Agora cannot be reached, the %s was not sent; try again "
+		    "in a moment",
+		    noun);
+		break;
+	case HTTP_UNTRUSTED:
+		set_upstream(fail, 502, "upstream_tls");
+		fail_set(fail, FAIL_UPSTREAM,
+		    "Agora's certificate cannot be verified, the %s was not "
+		    "sent; check the clock and the list of certificate "
+		    "authorities of this server",
+		    noun);
+		break;
+	case HTTP_TOO_LARGE:
+		set_upstream(fail, 502, "upstream_bad_response");
+		fail_set(fail, FAIL_UPSTREAM,
+		    "Agora's answer to the %s is larger than any it should "
+		    "send",
+		    noun);
+		break;
+	case HTTP_NO_MEMORY:
+		fail_set(fail, FAIL_INTERNAL, "out of memory");
+		break;
+	case HTTP_BROKEN:
+	case HTTP_ANSWERED:
+	default:
+		set_upstream(fail, 504, "upstream_timeout");
+		fail_set(fail, FAIL_UPSTREAM,
+		    "Agora did not answer the %s in time or broke off; try "
+		    "again in a moment",
+		    noun);
+		break;
+	}
+}
+
+/* When to try again: as Agora says, or what is sensible for the status. */
+static int
+retry_after_of(const struct http_result *result)
+{
+	if (result->retry_after > 0)
+		return result->retry_after < RETRY_AFTER_MAX_S ?
+		    (int)result->retry_after :
+		    RETRY_AFTER_MAX_S;
+	switch (result->status) {
+	case 422:
+		return RETRY_AFTER_MAX_S;
+	case 429:
+	case 500:
+	case 502:
+	case 503:
+	case 504:
+		return RETRY_AFTER_S;
+	default:
+		return result->outcome == HTTP_NOT_SENT ||
+			result->outcome == HTTP_BROKEN ?
+		    RETRY_AFTER_S :
+		    0;
+	}
 }
 
 void
@@ -267,40 +429,9 @@ agora_explain(const struct agora_asked *asked, enum agora_class class,
     const struct http_result *result, const struct agora_said *said,
     struct fail *fail)
 {
-	const char *noun = noun_of(asked->call);
-
-	switch (result->outcome) {
-	case HTTP_ANSWERED:
+	if (result->outcome == HTTP_ANSWERED)
 		explain_answer(asked, class, result, said, fail);
-		break;
-	case HTTP_NOT_SENT:
-		fail_set(fail, FAIL_UPSTREAM,
-		    "Agora cannot be reached, the %s "
-		    "was not sent; try again in a moment",
-		    noun);
-		break;
-	case HTTP_UNTRUSTED:
-		fail_set(fail, FAIL_UPSTREAM,
-		    "Agora's certificate cannot be "
-		    "verified, the %s was not sent; check the clock and the "
-		    "list of certificate authorities of this server",
-		    noun);
-		break;
-	case HTTP_TOO_LARGE:
-		fail_set(fail, FAIL_UPSTREAM,
-		    "Agora's answer to the %s is "
-		    "larger than any it should send",
-		    noun);
-		break;
-	case HTTP_NO_MEMORY:
-		fail_set(fail, FAIL_INTERNAL, "out of memory");
-		break;
-	case HTTP_BROKEN:
-	default:
-		fail_set(fail, FAIL_UPSTREAM,
-		    "Agora did not answer the %s in "
-		    "time or broke off; try again in a moment",
-		    noun);
-		break;
-	}
+	else
+		explain_silence(asked->call, result->outcome, fail);
+	fail->retry_after = retry_after_of(result);
 }

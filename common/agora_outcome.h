@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/agent.h"
 #include "common/fail.h"
 
 struct http_result;
@@ -30,11 +31,42 @@ enum agora_class {
 	AGORA_FINAL,         /* F: refused; trying again changes nothing */
 };
 
-enum agora_call { AGORA_JOIN, AGORA_LEAVE, AGORA_LIST };
+enum agora_call {
+	AGORA_JOIN,
+	AGORA_LEAVE,
+	AGORA_GET,  /* one agent */
+	AGORA_LIST, /* of agents */
+};
+
+#define AGORA_LISTED_MAX 20 /* agents of one list; the service's own limit */
+
+/* What a GET says about an agent. */
+enum agora_life {
+	AGORA_LIFE_UNSAID,
+	AGORA_ALIVE, /* STARTING, RUNNING, RECOVERING */
+	AGORA_DEAD,  /* STOPPING, STOPPED, FAILED */
+};
 
 /* What of an answer's body is used. All is empty when there is no answer. */
 struct agora_said {
-	char agent_id[AGORA_ID_SIZE]; /* of a join, if legal, else "" */
+	/*
+	 * Of a join, or of the agent that a join conflicts with ("agent_id", in
+	 * older versions "taskId"); "" when it is absent or not legal.
+	 */
+	char agent_id[AGORA_ID_SIZE];
+
+	/* Of a GET: */
+	enum agora_life life;
+	char name[AGENT_NAME_SIZE]; /* "" if it says none */
+	int64_t start_ts;           /* seconds since 1970, 0 if it says none */
+
+	/* Of a list: how many, and which. */
+	bool is_list;
+	size_t listed;
+	struct agora_listed {
+		char agent_id[AGORA_ID_SIZE];
+		int64_t start_ts;
+	} agent[AGORA_LISTED_MAX];
 
 	/*
 	 * The service's own word for what is wrong, "ServiceNotEnabled".

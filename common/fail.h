@@ -18,6 +18,8 @@ enum fail_kind {
 	FAIL_MEDIA_TYPE,   /* 415 */
 	FAIL_LIMIT,        /* 429: too often */
 	FAIL_HEAD_LARGE,   /* 431 */
+	FAIL_GONE,         /* 499: the client left; nobody reads it */
+	FAIL_BUSY,         /* 500: too much at a time */
 	FAIL_CONFIG,       /* 500: our settings */
 	FAIL_UPSTREAM,     /* 500: Agora, or the way to it */
 	FAIL_INTERNAL,     /* 500: us */
@@ -32,8 +34,8 @@ struct fail {
 	int retry_after; /* seconds until it may go well, 0: not known */
 
 	/* With FAIL_UPSTREAM, or FAIL_NOT_FOUND said by Agora: */
-	int upstream_status;                    /* HTTP status, 0: no answer */
-	char upstream_reason[FAIL_REASON_SIZE]; /* its word, "" if none */
+	int upstream_status; /* HTTP status; without an answer what fits best */
+	char upstream_reason[FAIL_REASON_SIZE]; /* its word, or ours */
 };
 
 /*

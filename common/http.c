@@ -333,23 +333,36 @@ read_request_id(const struct transfer *transfer, struct http_result *result)
 	}
 }
 
+/* Seconds, or the date of a moment (RFC 9110 10.2.3); -1: neither. */
+static int64_t
+seconds_until(const char *text, int64_t date)
+{
+	int64_t seconds;
+	time_t when;
+
+	if (num_parse(text, 0, INT64_MAX, &seconds) == 0)
+		return seconds;
+	when = curl_getdate(text, NULL);
+	if (when == -1 || date == -1)
+		return -1;
+	return when > date ? (int64_t)when - date : 0;
+}
+
 /* What the answer does not say, or says wrong, stays as ${result} has it. */
 static void
 read_answer(struct transfer *transfer, struct http_result *result)
 {
 	const char *retry_after = find_header(transfer, "Retry-After");
 	const char *date = find_header(transfer, "Date");
-	int64_t seconds;
 	time_t sent = date == NULL ? -1 : curl_getdate(date, NULL);
 
 	result->status = status_of(transfer);
 	result->body = buf_str(&transfer->answer);
 	result->body_len = transfer->answer.len;
-	if (retry_after != NULL &&
-	    num_parse(retry_after, 0, INT64_MAX, &seconds) == 0)
-		result->retry_after = seconds;
 	if (sent >= 0) /* not before 1970 */
 		result->date = (int64_t)sent;
+	if (retry_after != NULL)
+		result->retry_after = seconds_until(retry_after, result->date);
 	read_request_id(transfer, result);
 }
 

@@ -50,7 +50,7 @@ struct http_result {
 	int status;       /* 200..599 with HTTP_ANSWERED, else 0 */
 	const char *body; /* if answered; NUL at body[body_len] */
 	size_t body_len;
-	int64_t retry_after; /* seconds, or -1: absent or not a number */
+	int64_t retry_after; /* seconds, or -1: absent or nonsense */
 	int64_t date;        /* Date, seconds since 1970, or -1 */
 	/* Agora-Request-Id or X-Request-Id, [A-Za-z0-9._-] only, or "". */
 	char request_id[65];

@@ -435,6 +435,15 @@ answer_ended(struct start_policy *p, const struct start_event *e)
 	return e->kind == START_TOLD ? step_end(p, false) : settle(p, e);
 }
 
+/* START_TIME: at the last moment somebody else turned out to want it. */
+static struct start_step
+stop_ended(struct start_policy *p, const struct start_event *e)
+{
+	if (e->kind == START_TIME)
+		return clean_up(p, e);
+	return step_end(p, e->kind == START_STOP_FAILED);
+}
+
 /*
  * A join on its way is not broken off, which would only make its outcome
  * unknown: it is waited for, and its agent stopped.
@@ -483,7 +492,7 @@ start_policy_next(struct start_policy *p, const struct start_event *e)
 	case START_AT_WAITING:
 		return clean_up(p, e);
 	case START_AT_STOPPING:
-		return step_end(p, e->kind == START_STOP_FAILED);
+		return stop_ended(p, e);
 	case START_AT_END:
 	default:
 		return step_nothing();

@@ -104,8 +104,9 @@ enum start_action {
 	START_DO_JOIN,    /* to ->host, under ->suffix, within ${ms} */
 	START_DO_LOOK,    /* at the agent whose id was learned last */
 	START_DO_LIST,    /* the channel's ->list_starting or running ones */
-	START_DO_STOP,    /* the agent whose id was learned last */
-	START_DO_END,     /* nothing follows */
+	START_DO_STOP, /* the agent whose id was learned last; when it may not
+			     be stopped after all: START_TIME, a while later */
+	START_DO_END,  /* nothing follows */
 };
 
 struct start_step {

@@ -23,6 +23,8 @@ static const struct status {
 	{ FAIL_LIMIT, 429, "Too Many Requests", "too many requests" },
 	{ FAIL_HEAD_LARGE, 431, "Request Header Fields Too Large",
 	    "request header too large" },
+	{ FAIL_GONE, 499, "Client Closed Request", "client left" },
+	{ FAIL_BUSY, 500, "Internal Server Error", "busy" },
 	{ FAIL_CONFIG, 500, "Internal Server Error", "not configured" },
 	{ FAIL_UPSTREAM, 500, "Internal Server Error", "agora call failed" },
 	{ FAIL_INTERNAL, 500, "Internal Server Error", "internal error" },

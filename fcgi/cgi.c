@@ -1,4 +1,6 @@
+#define _GNU_SOURCE /* pipe2(2) */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
@@ -18,9 +20,13 @@
 #include "fcgi/record.h"
 #include "fcgi/service.h"
 
+#define REST_MS 50 /* between two looks whether all is done */
+
 struct cgi {
 	struct exchange exchange;
 	int status;
+	int parent; /* a pipe to the process that the web server waits for, -1 */
+	struct loop_timer rest_timer;
 };
 
 /* Waits for input until the monotonic time ${deadline}. */
@@ -123,14 +129,93 @@ write_answer(const char *answer, size_t len)
 	return 0;
 }
 
+/* Lets the web server go: what it waits for ends, and all pipes to it. */
 static void
+release_parent(struct cgi *cgi)
+{
+	char status = (char)cgi->status;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null != -1) {
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	(void)!write(cgi->parent, &status, 1);
+	close(cgi->parent);
+	cgi->parent = -1;
+}
+
+/* The answer is out; what is still under way at Agora is brought to its end. */
+static void
+end_at_rest(struct cgi *cgi)
+{
+	struct service *service = cgi->exchange.service;
+
+	if (service_at_rest(service) ||
+	    loop_timer_set(service->loop, &cgi->rest_timer, REST_MS) == -1)
+		loop_stop(service->loop);
+}
+
+static void
+look_whether_done(struct loop_timer *timer)
+{
+	end_at_rest(LOOP_OWNER(timer, struct cgi, rest_timer));
+}
+
+static bool
 cgi_send(struct exchange *exchange, const char *answer, size_t len)
 {
 	struct cgi *cgi = LOOP_OWNER(exchange, struct cgi, exchange);
 
 	if (write_answer(answer, len) == -1)
 		cgi->status = 1;
-	loop_stop(exchange->service->loop);
+	if (cgi->parent != -1)
+		release_parent(cgi);
+	end_at_rest(cgi);
+	return cgi->status == 0;
+}
+
+/* Waits for the child's answer, and ends with its status. */
+static void
+wait_for_answer(int child)
+{
+	char status;
+	ssize_t got;
+
+	close(STDIN_FILENO);
+	close(STDOUT_FILENO);
+	do {
+		got = read(child, &status, 1);
+	} while (got == -1 && errno == EINTR);
+	_exit(got == 1 ? status : 1);
+}
+
+/*
+ * Web servers wait for the process they started, and kill it when they are
+ * through with the request. Work that goes on after the answer is therefore
+ * done by a child in a session of its own.
+ * Returns, in the child, a pipe to the waiting parent, or -1: one process
+ * must do.
+ */
+static int
+detach(void)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	pid = fork();
+	if (pid > 0) {
+		close(ends[1]);
+		wait_for_answer(ends[0]);
+	}
+	close(ends[0]);
+	if (pid == 0 && setsid() != -1)
+		return ends[1];
+	close(ends[1]);
+	return -1;
 }
 
 void
@@ -147,7 +232,9 @@ int
 cgi_serve(struct service *service, char **environment)
 {
 	struct cgi cgi = { .exchange.service = service,
-		.exchange.send = cgi_send };
+		.exchange.send = cgi_send,
+		.rest_timer.expired = look_whether_done,
+		.parent = service->endpoint->lingers ? detach() : -1 };
 	static char bytes[RECORD_BODY_MAX + 1];
 	struct exchange_body body = { .data = "" };
 	bool post = strcmp(service->endpoint->method, "POST") == 0;

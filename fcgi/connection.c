@@ -1,4 +1,6 @@
+#define _GNU_SOURCE /* POLLRDHUP */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -191,7 +193,7 @@ wipe_params(char **params)
  * back from libfcgi. FCGX_Finish_r() is not used: it would close the
  * connection with a lingering, blocking read.
  */
-static void
+static bool
 connection_send(struct exchange *exchange, const char *answer, size_t len)
 {
 	struct connection *connection =
@@ -217,6 +219,22 @@ connection_send(struct exchange *exchange, const char *answer, size_t len)
 	} else {
 		connection_park(connection);
 	}
+	return sent;
+}
+
+/*
+ * A web server never closes its side only: when it has sent the last byte it
+ * has given up.
+ */
+static bool
+connection_gone(struct exchange *exchange)
+{
+	const struct connection *connection =
+	    LOOP_OWNER(exchange, struct connection, exchange);
+	struct pollfd peer = { .fd = connection->watch.fd,
+		.events = POLLRDHUP };
+
+	return poll(&peer, 1, 0) > 0;
 }
 
 /* Reads STDIN to its end; what is left unread would be the next request. */
@@ -280,6 +298,7 @@ connection_serve(struct connection *connection, enum record_verdict verdict,
 	connection->exchange = (struct exchange){
 		.service = connection->all->service,
 		.send = connection_send,
+		.gone = connection_gone,
 	};
 	exchange_run(&connection->exchange, connection->fcgi.envp, &body);
 	secret_wipe(bytes, body.len);
@@ -351,6 +370,27 @@ connection_look(struct connection *connection)
 	secret_wipe(bytes, len);
 }
 
+/* Whether the web server says that the client has left (FastCGI, 5.4). */
+static bool
+abort_arrived(const struct connection *connection)
+{
+	uint8_t head[RECORD_HEADER_SIZE];
+
+	return recv(connection->watch.fd, head, sizeof(head), MSG_PEEK) ==
+	    (ssize_t)sizeof(head) &&
+	    record_aborts(head);
+}
+
+/* Something happened while the endpoint has the request. */
+static void
+connection_disturbed(struct connection *connection, uint32_t events)
+{
+	connection->more = true;
+	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 ||
+	    abort_arrived(connection))
+		exchange_client_left(&connection->exchange);
+}
+
 static void
 connection_ready(struct loop_watch *watch, uint32_t events)
 {
@@ -360,7 +400,7 @@ connection_ready(struct loop_watch *watch, uint32_t events)
 	if (events & EPOLLRDHUP)
 		connection->ended = true;
 	if (connection->state == BUSY)
-		connection->more = true;
+		connection_disturbed(connection, events);
 	else if (connection->state == DISCARDING)
 		connection_discard(connection);
 	else if (events & (EPOLLHUP | EPOLLERR))

@@ -6,11 +6,12 @@
 #define FCGI_ENDPOINT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
+struct agora;
 struct exchange;
 struct fail;
-struct http;
 struct loop;
 struct settings;
 
@@ -21,19 +22,22 @@ struct endpoint {
 	bool text_plain;     /* text/plain is taken like application/json */
 
 	/*
-	 * http_new and http_free, or NULL for an endpoint that calls nobody;
-	 * named here so that only those who call link libcurl.
+	 * agora_new, agora_free and agora_working, or NULL for an endpoint that
+	 * calls nobody; named here so that only those who call link libcurl.
 	 */
-	struct http *(*open)(struct loop *loop, struct fail *fail);
-	void (*close)(struct http *http);
+	struct agora *(*open)(struct loop *loop, struct fail *fail);
+	void (*close)(struct agora *agora);
+	size_t (*working)(const struct agora *agora);
+
+	bool lingers; /* work may go on after the answer */
 
 	/*
 	 * Answers ${exchange}: calls exchange_succeed(), _with() or
 	 * exchange_fail() exactly once, now or from the loop later. Texts of
 	 * the request are valid until then, its body only until serve()
-	 * returns. ${http} is what open() made.
+	 * returns. ${agora} is what open() made.
 	 */
-	void (*serve)(struct exchange *exchange, struct http *http);
+	void (*serve)(struct exchange *exchange, struct agora *agora);
 
 	/*
 	 * --check beyond the settings: says on ${out} whether the endpoint

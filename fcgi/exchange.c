@@ -152,10 +152,10 @@ exchange_run(struct exchange *exchange, char **params,
 	if (fail.kind != FAIL_NONE)
 		exchange_fail(exchange, &fail);
 	else
-		service->endpoint->serve(exchange, service->http);
+		service->endpoint->serve(exchange, service->agora);
 }
 
-const struct settings *
+struct settings *
 exchange_settings(const struct exchange *exchange, struct fail *fail)
 {
 	if (exchange->service->settings->usable)
@@ -233,13 +233,43 @@ answer_buf(void)
 	return (struct buf)BUF_IN(bytes);
 }
 
-/* Sends what was formatted; ${exchange} is gone afterwards. */
-static void
+bool
+exchange_gone(struct exchange *exchange)
+{
+	return exchange->gone != NULL && exchange->gone(exchange);
+}
+
+void
+exchange_on_leaving(struct exchange *exchange, void (*leaving)(void *arg),
+    void *arg)
+{
+	exchange->leaving = leaving;
+	exchange->leaving_arg = arg;
+}
+
+void
+exchange_client_left(struct exchange *exchange)
+{
+	void (*leaving)(void *arg) = exchange->leaving;
+
+	exchange->leaving = NULL;
+	if (leaving != NULL)
+		leaving(exchange->leaving_arg);
+}
+
+/*
+ * Sends what was formatted; ${exchange} is over afterwards. Returns whether
+ * somebody took it.
+ */
+static bool
 finish(struct exchange *exchange, const struct fail *fail, struct buf *out)
 {
+	bool sent;
+
 	log_request(exchange, fail);
-	exchange->send(exchange, buf_str(out), out->len);
+	sent = exchange->send(exchange, buf_str(out), out->len);
 	buf_free(out);
+	return sent;
 }
 
 void
@@ -249,23 +279,22 @@ exchange_fail(struct exchange *exchange, const struct fail *fail)
 	struct buf out = answer_buf();
 
 	answer_fail(&head, fail, &out);
-	finish(exchange, fail, &out);
+	(void)finish(exchange, fail, &out);
 }
 
 /* ${formatted} is what answer_success() or _with() returned. */
-static void
+static bool
 finish_success(struct exchange *exchange, int formatted, struct buf *out)
 {
 	static const struct fail none = { .kind = FAIL_NONE };
 	static const struct fail no_memory = { .kind = FAIL_INTERNAL,
 		.text = "out of memory" };
 
-	if (formatted == 0) {
-		finish(exchange, &none, out);
-	} else {
-		exchange_fail(exchange, &no_memory);
-		buf_free(out);
-	}
+	if (formatted == 0)
+		return finish(exchange, &none, out);
+	exchange_fail(exchange, &no_memory);
+	buf_free(out);
+	return false;
 }
 
 void
@@ -274,16 +303,17 @@ exchange_succeed(struct exchange *exchange)
 	struct answer_head head = head_of(exchange);
 	struct buf out = answer_buf();
 
-	finish_success(exchange, answer_success(&head, &out), &out);
+	(void)finish_success(exchange, answer_success(&head, &out), &out);
 }
 
-void
+bool
 exchange_succeed_with(struct exchange *exchange, struct json *data)
 {
 	struct answer_head head = head_of(exchange);
 	struct buf out = answer_buf();
 
-	finish_success(exchange, answer_success_with(&head, data, &out), &out);
+	return finish_success(exchange, answer_success_with(&head, data, &out),
+	    &out);
 }
 
 void

@@ -43,9 +43,19 @@ struct exchange {
 	/*
 	 * The transport's: sends the ${len} bytes of a CGI answer (header
 	 * fields, empty line, body) and ends the exchange, which must not be
-	 * touched afterwards.
+	 * touched afterwards. Returns whether somebody took it.
 	 */
-	void (*send)(struct exchange *exchange, const char *answer, size_t len);
+	bool (*send)(struct exchange *exchange, const char *answer, size_t len);
+
+	/*
+	 * The transport's: whether the client has left, as far as one can know.
+	 * NULL: one cannot.
+	 */
+	bool (*gone)(struct exchange *exchange);
+
+	/* The endpoint's; see exchange_on_leaving(). */
+	void (*leaving)(void *arg);
+	void *leaving_arg;
 };
 
 /* What a transport found out about a request's body. */
@@ -67,9 +77,9 @@ void exchange_run(struct exchange *exchange, char **params,
 
 /*
  * The settings for this request, or NULL with ${fail} set to FAIL_CONFIG when
- * they are not usable. Valid until serve() returns.
+ * they are not usable. Valid until serve() returns, unless shared.
  */
-const struct settings *exchange_settings(const struct exchange *exchange,
+struct settings *exchange_settings(const struct exchange *exchange,
     struct fail *fail);
 
 /*
@@ -78,14 +88,30 @@ const struct settings *exchange_settings(const struct exchange *exchange,
  */
 struct json *exchange_json(const struct exchange *exchange, struct fail *fail);
 
+/* Answers whether the client has left already, as far as one can know. */
+bool exchange_gone(struct exchange *exchange);
+
+/*
+ * Has ${leaving} called with ${arg}, at most once, if the client leaves before
+ * it is answered. The exchange must still be answered.
+ */
+void exchange_on_leaving(struct exchange *exchange, void (*leaving)(void *arg),
+    void *arg);
+
+/*
+ * For transports: the client has left. ${exchange} may be over afterwards.
+ */
+void exchange_client_left(struct exchange *exchange);
+
 /* Answers 200 {"code":0,"msg":"success"}. The exchange is over. */
 void exchange_succeed(struct exchange *exchange);
 
 /*
  * The same with "data"; takes ${data}. NULL, or a tree that is incomplete for
  * want of memory, is answered with 500. The exchange is over.
+ * Returns whether the client was told of the success.
  */
-void exchange_succeed_with(struct exchange *exchange, struct json *data);
+bool exchange_succeed_with(struct exchange *exchange, struct json *data);
 
 /* Answers with the status that belongs to ${fail}. The exchange is over. */
 void exchange_fail(struct exchange *exchange, const struct fail *fail);

@@ -128,7 +128,7 @@ describe(const struct visit *visit, const struct settings *settings,
 }
 
 static void
-serve(struct exchange *exchange, struct http *none)
+serve(struct exchange *exchange, struct agora *none)
 {
 	const struct request *request = &exchange->request;
 	const struct settings *settings;

@@ -1,11 +1,11 @@
-#include <string.h>
-
 #include "common/agora.h"
 #include "common/fail.h"
-#include "common/http.h"
 #include "common/loop.h"
+#include "common/region.h"
 #include "common/sys.h"
 #include "fcgi/probe.h"
+
+#define PROBE_MS 3000 /* for each host */
 
 struct probe {
 	struct loop *loop;
@@ -21,21 +21,40 @@ answered(void *arg, const struct agora_answer *answer)
 	loop_stop(probe->loop);
 }
 
-/* Returns 0 when there is an answer, or -1 with ${fail} set. */
+/* Returns 0 when that host was asked, or -1 with ${fail} set. */
 static int
-ask(struct probe *probe, struct http *http, const struct settings *settings,
-    struct fail *fail)
+ask_host(struct probe *probe, struct agora *agora,
+    const struct settings *settings, size_t host, struct fail *fail)
 {
-	struct agora_salts salts = { .header = 1 };
+	char base[REGION_URL_SIZE];
+	struct agora_request request = { .call = AGORA_LIST,
+		.settings = settings,
+		.base = base,
+		.timeout_ms = PROBE_MS,
+		.now = sys_now() };
 
-	if (sys_random(&salts.header, sizeof(salts.header)) == -1)
+	region_base(settings, host, base);
+	if (sys_random(&request.salt, sizeof(request.salt)) == -1)
 		return fail_set(fail, FAIL_INTERNAL, "no random numbers");
-	salts.header |= 1; /* not 0 */
-	if (agora_list(http, settings, sys_now(), &salts, answered, probe,
-		fail) == -1)
+	request.salt |= 1; /* not 0 */
+	if (agora_send(agora, &request, answered, probe, fail) == -1)
 		return -1;
 	if (loop_run(probe->loop) == -1)
 		return fail_set(fail, FAIL_INTERNAL, "epoll failed");
+	return 0;
+}
+
+/* Asks one host after the other until one is there. */
+static int
+ask(struct probe *probe, struct agora *agora, const struct settings *settings,
+    struct fail *fail)
+{
+	probe->answer.class = AGORA_NOT_PROCESSED;
+	for (size_t host = 0; host < region_count(settings) &&
+	     probe->answer.class == AGORA_NOT_PROCESSED;
+	     host++)
+		if (ask_host(probe, agora, settings, host, fail) == -1)
+			return -1;
 	return 0;
 }
 
@@ -44,21 +63,21 @@ probe_agora(const struct settings *settings, FILE *out)
 {
 	struct probe probe = { .loop = loop_new() };
 	struct fail fail = { 0 };
-	struct http *http = NULL;
+	struct agora *agora = NULL;
 	int status = 1;
 
 	if (probe.loop != NULL)
-		http = http_new(probe.loop, &fail);
-	if (http == NULL || ask(&probe, http, settings, &fail) == -1) {
+		agora = agora_new(probe.loop, &fail);
+	if (agora == NULL || ask(&probe, agora, settings, &fail) == -1) {
 		fprintf(out, "agora: cannot be asked: %s\n", fail.text);
 	} else if (probe.answer.class == AGORA_DONE) {
 		fprintf(out, "agora: accepts app id and certificate\n");
 		status = 0;
 	} else {
 		fprintf(out, "agora: %s\n", probe.answer.fail.text);
-		status = probe.answer.fail.upstream_status != 0;
+		status = probe.answer.status != 0;
 	}
-	http_free(http);
+	agora_free(agora);
 	loop_free(probe.loop);
 	return status;
 }

@@ -2,7 +2,6 @@
 
 #include "fcgi/record.h"
 
-#define HEADER_LEN 8
 #define VERSION_1 1
 #define ROLE_RESPONDER 1
 #define BEGIN_BODY_LEN 8
@@ -16,6 +15,12 @@ enum record_type {
 	STDIN = 5,
 	STDOUT = 6,
 };
+
+bool
+record_aborts(const uint8_t header[static RECORD_HEADER_SIZE])
+{
+	return header[0] == VERSION_1 && header[1] == ABORT_REQUEST;
+}
 
 /* What is expected next of the request. */
 enum stage { AT_BEGIN, AT_PARAMS, AT_STDIN, AT_END };
@@ -225,13 +230,14 @@ record_check(const uint8_t *bytes, size_t len, struct record_request *request)
 	enum record_verdict verdict = RECORD_MORE;
 	size_t at = 0, whole;
 
-	while (walk.stage != AT_END && len - at >= HEADER_LEN) {
+	while (walk.stage != AT_END && len - at >= RECORD_HEADER_SIZE) {
 		record.type = bytes[at + 1];
 		record.id = (uint16_t)(bytes[at + 2] << 8 | bytes[at + 3]);
 		record.content_len = (size_t)bytes[at + 4] << 8 | bytes[at + 5];
 		record.padding_len = bytes[at + 6];
-		record.content = bytes + at + HEADER_LEN;
-		whole = HEADER_LEN + record.content_len + record.padding_len;
+		record.content = bytes + at + RECORD_HEADER_SIZE;
+		whole = RECORD_HEADER_SIZE + record.content_len +
+		    record.padding_len;
 
 		/* Id 0 is a management record; no web server sends one. */
 		if (bytes[at] != VERSION_1 || record.id == 0)
@@ -264,7 +270,7 @@ put_header(uint8_t *out, enum record_type type, uint16_t id, size_t len)
 	out[5] = (uint8_t)len;
 	out[6] = 0;
 	out[7] = 0;
-	return HEADER_LEN;
+	return RECORD_HEADER_SIZE;
 }
 
 size_t

@@ -41,6 +41,11 @@ struct record_request {
 enum record_verdict record_check(const uint8_t *bytes, size_t len,
     struct record_request *request);
 
+#define RECORD_HEADER_SIZE 8
+
+/* Answers whether the record with that header is ABORT_REQUEST (5.4). */
+bool record_aborts(const uint8_t header[static RECORD_HEADER_SIZE]);
+
 #define RECORD_ANSWER_MAX 1024 /* bytes of an answer made by hand */
 #define RECORD_ANSWER_SIZE (RECORD_ANSWER_MAX + 32) /* and of its records */
 

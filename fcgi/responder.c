@@ -15,7 +15,8 @@
 
 #define ACCEPT_BATCH 64     /* connections per wake-up */
 #define ACCEPT_RETRY_MS 100 /* pause when descriptors ran out */
-#define DRAIN_MS 25000      /* longer than any answer takes */
+#define DRAIN_MS 35000      /* longer than a start with its cleaning up */
+#define REST_MS 50          /* between two looks whether all is done */
 
 struct responder {
 	struct service *service;
@@ -26,6 +27,7 @@ struct responder {
 	bool accept_failed; /* and this was said */
 	struct loop_watch signal_watch;
 	struct loop_timer drain_timer;
+	struct loop_timer rest_timer;
 	int status;
 };
 
@@ -105,9 +107,23 @@ stop_if_done(struct connections *connections)
 	struct responder *responder =
 	    LOOP_OWNER(connections, struct responder, connections);
 
-	if (connections->stopping && connections->first == NULL &&
-	    responder->listener->fd == -1)
+	if (!connections->stopping || connections->first != NULL ||
+	    responder->listener->fd != -1)
+		return;
+	/* What goes on at Agora, unheard, is brought to its end. */
+	if (service_at_rest(responder->service) ||
+	    loop_timer_set(responder->service->loop, &responder->rest_timer,
+		REST_MS) == -1)
 		loop_stop(responder->service->loop);
+}
+
+static void
+look_whether_done(struct loop_timer *timer)
+{
+	struct responder *responder =
+	    LOOP_OWNER(timer, struct responder, rest_timer);
+
+	stop_if_done(&responder->connections);
 }
 
 /* Accepts all that is queued, then closes the socket: nobody waits in vain. */
@@ -194,6 +210,7 @@ responder_open(struct responder *responder)
 	responder->connections.none_left = stop_if_done;
 	responder->accept_timer.expired = accept_again;
 	responder->drain_timer.expired = drain_timed_out;
+	responder->rest_timer.expired = look_whether_done;
 	responder->signal_watch.ready = signal_ready;
 	responder->signal_watch.fd = signals_open(wanted);
 	if (responder->signal_watch.fd == -1)

@@ -1,5 +1,4 @@
 #include <stddef.h>
-#include <string.h>
 
 #include "common/fail.h"
 #include "common/log.h"
@@ -25,18 +24,11 @@ service_open(struct service *service, const struct endpoint *endpoint,
 	if (service->settings == NULL)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	if (endpoint->open != NULL) {
-		service->http = endpoint->open(service->loop, fail);
-		if (service->http == NULL)
+		service->agora = endpoint->open(service->loop, fail);
+		if (service->agora == NULL)
 			return -1;
 	}
 	return 0;
-}
-
-static void
-close_shared(struct service *service)
-{
-	shared_close(service->shared);
-	service->shared = NULL;
 }
 
 void
@@ -49,9 +41,6 @@ service_reload(struct service *service)
 		log_error("settings: out of memory, keeping the old ones");
 		return;
 	}
-	if (service->settings != NULL &&
-	    strcmp(service->settings->state_dir, fresh->state_dir) != 0)
-		close_shared(service);
 	settings_free(service->settings);
 	service->settings = fresh;
 }
@@ -84,12 +73,19 @@ service_refresh(struct service *service)
 		service_reload(service);
 }
 
+bool
+service_at_rest(const struct service *service)
+{
+	return service->agora == NULL ||
+	    service->endpoint->working(service->agora) == 0;
+}
+
 void
 service_close(struct service *service)
 {
 	if (service->endpoint != NULL && service->endpoint->close != NULL)
-		service->endpoint->close(service->http);
-	close_shared(service);
+		service->endpoint->close(service->agora);
+	shared_close(service->shared);
 	settings_free(service->settings);
 	settings_source_free(service->source);
 	loop_free(service->loop);

@@ -4,11 +4,12 @@
 #ifndef FCGI_SERVICE_H
 #define FCGI_SERVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+struct agora;
 struct endpoint;
 struct fail;
-struct http;
 struct loop;
 struct settings;
 struct settings_source;
@@ -17,7 +18,7 @@ struct shared;
 struct service {
 	const struct endpoint *endpoint;
 	struct loop *loop;
-	struct http *http; /* NULL if the endpoint calls nobody */
+	struct agora *agora; /* NULL if the endpoint calls nobody */
 	struct settings_source *source;
 	struct settings *settings;
 	int64_t settings_checked; /* monotonic ms */
@@ -40,9 +41,13 @@ void service_reload(struct service *service);
 /*
  * The table that this host's processes share, or, where STATE_DIR is of no
  * use, one of this process alone; then the reason was logged once. NULL when
- * there is no memory. Do not keep it: new settings may close it.
+ * there is no memory. Opened at the first call, for good: another STATE_DIR
+ * counts from the next start of the program on.
  */
 struct shared *service_shared(struct service *service);
+
+/* Answers whether nothing is under way at Agora, answered or not. */
+bool service_at_rest(const struct service *service);
 
 void service_close(struct service *service);
 

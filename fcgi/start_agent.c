@@ -10,15 +10,15 @@
 #include "common/ascii.h"
 #include "common/channel.h"
 #include "common/fail.h"
-#include "common/http.h"
 #include "common/json.h"
-#include "common/num.h"
 #include "common/settings.h"
+#include "common/start.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
 #include "fcgi/gate.h"
 #include "fcgi/probe.h"
 #include "fcgi/program.h"
+#include "fcgi/service.h"
 
 #define CODEC_SIZE 33 /* bytes, with the NUL: "G722", "OPUS" … */
 
@@ -31,9 +31,13 @@ struct wish {
 	bool own_channel;
 };
 
+static const struct fail client_left = { .kind = FAIL_GONE,
+	.text = "the client left" };
+
 /* A start on its way. */
 struct pending {
 	struct exchange *exchange;
+	struct start *start;
 	char channel[CHANNEL_SIZE];
 };
 
@@ -146,28 +150,42 @@ wish_certify(struct wish *wish, const struct settings *settings, int64_t now,
 	return 0;
 }
 
-static void
-started(void *arg, const struct agora_answer *answer)
+static bool
+answered(void *arg, const char *agent_id, const struct fail *fail)
 {
 	struct pending *pending = arg;
-	struct json *data;
+	struct exchange *exchange = pending->exchange;
+	struct json *data = NULL;
+	bool taken = false;
 
-	if (answer->class != AGORA_DONE) {
-		exchange_fail(pending->exchange, &answer->fail);
+	exchange_on_leaving(exchange, NULL, NULL);
+	if (fail != NULL) {
+		exchange_fail(exchange, fail);
+	} else if (exchange_gone(exchange)) {
+		exchange_fail(exchange, &client_left);
 	} else {
 		data = json_new_object();
-		json_put_text(data, "agent_id", answer->agent_id);
+		json_put_text(data, "agent_id", agent_id);
 		json_put_text(data, "channel_name", pending->channel);
 		json_put_text(data, "status", "started");
-		exchange_succeed_with(pending->exchange, data);
+		taken = exchange_succeed_with(exchange, data);
 	}
 	free(pending);
+	return taken;
+}
+
+static void
+leaving(void *arg)
+{
+	struct pending *pending = arg;
+
+	start_client_left(pending->start);
 }
 
 /* Hands the wish to Agora. */
 static int
-start(struct exchange *exchange, struct http *http, const struct wish *wish,
-    const struct settings *settings, struct fail *fail)
+start(struct exchange *exchange, struct agora *agora, const struct wish *wish,
+    struct settings *settings, struct fail *fail)
 {
 	const struct request *request = &exchange->request;
 	struct agent_start agent = {
@@ -177,40 +195,48 @@ start(struct exchange *exchange, struct http *http, const struct wish *wish,
 		.output_audio_codec = *wish->codec ? wish->codec : NULL,
 		.own_channel = wish->own_channel,
 	};
-	struct agora_salts salts = {
-		.header =
-		    (uint32_t)num_in_range(request->random, 1, UINT32_MAX),
-		.body =
-		    (uint32_t)num_in_range(request->random + 8, 1, UINT32_MAX),
-	};
 	struct pending *pending = malloc(sizeof(*pending));
 
 	if (pending == NULL)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	pending->exchange = exchange;
 	memcpy(pending->channel, wish->channel, sizeof(pending->channel));
-	if (agora_join(http, settings, &agent, request->now, &salts, started,
-		pending, fail) == -1) {
+	agora->shared = service_shared(exchange->service);
+	pending->start = start_begin(agora, settings, &agent, request->now,
+	    request->id, answered, pending, fail);
+	if (pending->start == NULL) {
 		free(pending);
 		return -1;
 	}
+	exchange_on_leaving(exchange, leaving, pending);
 	return 0;
 }
 
-static void
-serve(struct exchange *exchange, struct http *http)
+/* One that waited in a queue until its client gave up starts nothing. */
+static int
+check_present(struct exchange *exchange, struct fail *fail)
 {
-	const struct settings *settings;
+	if (!exchange_gone(exchange))
+		return 0;
+	*fail = client_left;
+	return -1;
+}
+
+static void
+serve(struct exchange *exchange, struct agora *agora)
+{
+	struct settings *settings;
 	struct wish wish = { 0 };
 	struct fail fail = { 0 };
 
 	if (wish_parse(&wish, exchange, &fail) == -1 ||
 	    (settings = exchange_settings(exchange, &fail)) == NULL ||
 	    wish_certify(&wish, settings, exchange->request.now, &fail) == -1 ||
+	    check_present(exchange, &fail) == -1 ||
 	    gate_token(exchange, settings, wish.channel, wish.user_uid,
 		&fail) == -1 ||
 	    gate_count_start(exchange, settings, &fail) == -1 ||
-	    start(exchange, http, &wish, settings, &fail) == -1)
+	    start(exchange, agora, &wish, settings, &fail) == -1)
 		exchange_fail(exchange, &fail);
 }
 
@@ -218,8 +244,10 @@ static const struct endpoint start_agent = {
 	.name = "start_agent",
 	.summary = "starts a voice agent in the caller's channel",
 	.method = "POST",
-	.open = http_new,
-	.close = http_free,
+	.open = agora_new,
+	.close = agora_free,
+	.working = agora_working,
+	.lingers = true,
 	.serve = serve,
 	.check = probe_agora,
 };

@@ -3,10 +3,10 @@
  */
 #include "common/agora.h"
 #include "common/fail.h"
-#include "common/http.h"
 #include "common/json.h"
-#include "common/num.h"
 #include "common/settings.h"
+#include "common/stop.h"
+#include "common/stop_policy.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
 #include "fcgi/gate.h"
@@ -14,24 +14,19 @@
 #include "fcgi/program.h"
 
 static void
-stopped(void *arg, const struct agora_answer *answer)
+stopped(void *arg, const struct fail *fail)
 {
-	if (answer->class == AGORA_DONE)
+	if (fail == NULL)
 		exchange_succeed(arg);
 	else
-		exchange_fail(arg, &answer->fail);
+		exchange_fail(arg, fail);
 }
 
 /* Reads the agent id and hands it to Agora. */
 static int
-stop(struct exchange *exchange, struct http *http, struct fail *fail)
+stop(struct exchange *exchange, struct agora *agora, struct fail *fail)
 {
-	const struct request *request = &exchange->request;
-	struct agora_salts salts = {
-		.header =
-		    (uint32_t)num_in_range(request->random, 1, UINT32_MAX),
-	};
-	const struct settings *settings;
+	struct settings *settings;
 	struct json *body;
 	const char *agent_id;
 	int rc = -1;
@@ -44,18 +39,19 @@ stop(struct exchange *exchange, struct http *http, struct fail *fail)
 	    (settings = exchange_settings(exchange, fail)) != NULL &&
 	    gate_token(exchange, settings, json_text(body, "channelName"), NULL,
 		fail) == 0)
-		rc = agora_leave(http, settings, agent_id, request->now, &salts,
-		    stopped, exchange, fail);
+		rc =
+		    stop_begin(agora, settings, agent_id, exchange->request.now,
+			STOP_BUDGET_MS, stopped, exchange, fail);
 	json_free(body);
 	return rc;
 }
 
 static void
-serve(struct exchange *exchange, struct http *http)
+serve(struct exchange *exchange, struct agora *agora)
 {
 	struct fail fail = { 0 };
 
-	if (stop(exchange, http, &fail) == -1)
+	if (stop(exchange, agora, &fail) == -1)
 		exchange_fail(exchange, &fail);
 }
 
@@ -64,8 +60,9 @@ static const struct endpoint stop_agent = {
 	.summary = "stops a voice agent by its id",
 	.method = "POST",
 	.text_plain = true, /* all that navigator.sendBeacon can send */
-	.open = http_new,
-	.close = http_free,
+	.open = agora_new,
+	.close = agora_free,
+	.working = agora_working,
 	.serve = serve,
 	.check = probe_agora,
 };

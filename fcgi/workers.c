@@ -24,7 +24,7 @@
 #define PAUSE_MAX_MS 5000
 #define WAIT_MS 400   /* so long clients wait for somebody to serve them */
 #define SETTLE_MS 100 /* a replacement must live this long */
-#define KILL_MS 27000 /* one that was told to end gives up after 25 s */
+#define KILL_MS 37000 /* one that was told to end gives up after 35 s */
 
 /* A place that is to have a process. */
 struct worker {

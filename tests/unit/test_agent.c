@@ -38,7 +38,8 @@ static const struct agent_start start = { .channel = "channel_1770199765",
 static struct settings
 defaults(void)
 {
-	struct settings settings = { .greeting = greeting,
+	struct settings settings = { .idle_timeout = 30,
+		.greeting = greeting,
 		.instructions = instructions,
 		.failure_message = failure,
 		.tts_model_id = model,
@@ -400,7 +401,7 @@ replay(struct json *test, int counts[])
 	struct json *body = json_member(test, "body");
 	struct buf text = BUF(BODY_MAX);
 	struct fail fail = { 0 };
-	struct region region;
+	char base[REGION_URL_SIZE];
 	struct json *ours;
 	int before = sum(counts);
 
@@ -413,10 +414,8 @@ replay(struct json *test, int counts[])
 	if (!json_object_equal(theirs(body), theirs(ours)))
 		fail_msg("%s:\nours   %s\ntheirs %s", json_text(test, "name"),
 		    text.data, json_object_to_json_string(theirs(body)));
-	region_candidates(&settings, &region);
-	assert_string_equal(region.base[json_object_get_int64(
-				theirs(json_member(test, "candidate")))],
-	    json_text(test, "base"));
+	region_base(&settings, (size_t)json_int(test, "candidate", 0), base);
+	assert_string_equal(base, json_text(test, "base"));
 	json_free(ours);
 	buf_free(&text);
 	return sum(counts) == before;

@@ -1,6 +1,6 @@
 /*
  * The calls to Agora with the HTTPS client and the clock replaced: the
- * http_start() and sys_monotonic_ms() below take the place of the library's.
+ * http_…() and sys_monotonic_ms() below take the place of the library's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +19,7 @@
 #include "common/http.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/region.h"
 #include "common/settings.h"
 #include "common/sys.h"
 #include "common/token.h"
@@ -46,7 +47,10 @@ static struct wire {
 static struct seen {
 	int calls;
 	struct agora_answer answer;
+	struct agora_said said;
 } seen;
+
+static struct agora agora;
 
 int64_t
 sys_monotonic_ms(void)
@@ -58,6 +62,21 @@ static void
 copy(char *to, size_t size, const char *from)
 {
 	snprintf(to, size, "%s", from == NULL ? "" : from);
+}
+
+/* So that the linker takes nothing of the library's. */
+struct http *
+http_new(struct loop *loop, struct fail *fail)
+{
+	(void)loop;
+	(void)fail;
+	return NULL;
+}
+
+void
+http_free(struct http *http)
+{
+	assert_null(http);
 }
 
 int
@@ -91,6 +110,7 @@ setup(void **state)
 	(void)state;
 	memset(&wire, 0, sizeof(wire));
 	memset(&seen, 0, sizeof(seen));
+	memset(&agora, 0, sizeof(agora));
 	wire.clock_ms = 1000000;
 	log_set_level(LOG_LEVEL_ERROR);
 	return 0;
@@ -124,35 +144,53 @@ remember(void *arg, const struct agora_answer *answer)
 	assert_ptr_equal(arg, &seen);
 	seen.calls++;
 	seen.answer = *answer;
+	seen.said = *answer->said;
 }
 
 static const struct agent_start start = { .channel = "room",
 	.agent_uid = "58888506",
 	.user_uid = "1234567" };
-static const struct agora_salts salts = { .header = 11, .body = 22 };
+#define FIXED "https://127.0.0.1:8443/x"
+
+/* Sends one call to FIXED; what it needs beside is in ${request}. */
+static int
+try_to_send(struct agora_request request, const struct settings *settings,
+    struct fail *fail)
+{
+	request.settings = settings;
+	request.base = FIXED;
+	request.timeout_ms = 1234;
+	request.now = NOW;
+	request.salt = 11;
+	return agora_send(&agora, &request, remember, &seen, fail);
+}
 
 static void
-join(void)
+send_call(struct agora_request request)
 {
 	struct settings settings = defaults();
 	struct fail fail = { 0 };
 
-	assert_int_equal(agora_join(NULL, &settings, &start, NOW, &salts,
-			     remember, &seen, &fail),
-	    0);
+	assert_int_equal(try_to_send(request, &settings, &fail), 0);
 	assert_int_equal(seen.calls, 0);
+}
+
+static const struct agora_request a_join = { .call = AGORA_JOIN,
+	.agent = &start,
+	.name = "agent_room",
+	.body_salt = 22 };
+
+static void
+join(void)
+{
+	send_call(a_join);
 }
 
 static void
 leave(const char *id)
 {
-	struct settings settings = defaults();
-	struct fail fail = { 0 };
-
-	assert_int_equal(agora_leave(NULL, &settings, id, NOW, &salts, remember,
-			     &seen, &fail),
-	    0);
-	assert_int_equal(seen.calls, 0);
+	send_call(
+	    (struct agora_request){ .call = AGORA_LEAVE, .agent_id = id });
 }
 
 static struct http_result
@@ -353,25 +391,22 @@ test_join_request(void **state)
 
 	(void)state;
 	join();
-	assert_string_equal(wire.url,
-	    "https://api-us-west-1.agora.io"
-	    "/api/conversational-ai-agent/v2/projects/" APP_ID "/join");
+	assert_string_equal(wire.url, FIXED "/v2/projects/" APP_ID "/join");
 	assert_string_equal(wire.method, "POST");
 	assert_true(wire.fresh);
-	assert_int_equal(wire.timeout_ms, 8000);
+	assert_int_equal(wire.timeout_ms, 1234);
 	assert_string_equal(wire.content_type, "application/json");
 	assert_string_equal(wire.ca_file, "/ca.pem");
 	assert_memory_equal(wire.authorization, "agora token=007", 15);
 	expect_token(wire.authorization + 12, "room", "58888506", 86400, 11);
 	body = json_parse(wire.body, strlen(wire.body), &fail);
-	assert_string_equal(json_text(body, "name"),
-	    "agent_room_58888506_1770199740");
+	assert_string_equal(json_text(body, "name"), "agent_room");
 	expect_token(json_text(json_at(body, "properties"), "token"), "room",
 	    "58888506", 3600, 22);
 	json_free(body);
 	reply(300, answered(200, JOINED));
 	expect_end(AGORA_DONE, FAIL_NONE);
-	assert_string_equal(seen.answer.agent_id, "1NT29X");
+	assert_string_equal(seen.said.agent_id, "1NT29X");
 	assert_int_equal(wire.starts, 1);
 }
 
@@ -381,43 +416,21 @@ test_leave_request(void **state)
 	(void)state;
 	leave("1NT:29.X");
 	assert_string_equal(wire.url,
-	    "https://api-us-west-1.agora.io"
-	    "/api/conversational-ai-agent/v2/projects/" APP_ID
-	    "/agents/1NT:29.X/leave");
+	    FIXED "/v2/projects/" APP_ID "/agents/1NT:29.X/leave");
 	assert_string_equal(wire.method, "POST");
 	assert_false(wire.fresh);
 	assert_false(wire.has_body);
 	assert_string_equal(wire.content_type, "");
-	assert_int_equal(wire.timeout_ms, 4000);
 	expect_token(wire.authorization + 12, "stop", "0", 86400, 11);
 	reply(100, answered(200, ""));
 	expect_end(AGORA_DONE, FAIL_NONE);
-	assert_string_equal(seen.answer.agent_id, "");
-}
-
-static void
-test_leave_checks_the_id(void **state)
-{
-	struct settings settings = defaults();
-	struct fail fail = { 0 };
-
-	(void)state;
-	assert_int_equal(agora_leave(NULL, &settings, "../../join", NOW, &salts,
-			     remember, &seen, &fail),
-	    -1);
-	assert_int_equal(fail.kind, FAIL_BAD_INPUT);
-	assert_int_equal(wire.starts, 0);
+	assert_string_equal(seen.said.agent_id, "");
 }
 
 static void
 list(void)
 {
-	struct settings settings = defaults();
-	struct fail fail = { 0 };
-
-	assert_int_equal(agora_list(NULL, &settings, NOW, &salts, remember,
-			     &seen, &fail),
-	    0);
+	send_call((struct agora_request){ .call = AGORA_LIST });
 }
 
 static void
@@ -427,11 +440,8 @@ test_list_request(void **state)
 	list();
 	assert_string_equal(wire.method, "GET");
 	assert_string_equal(wire.url,
-	    "https://api-us-west-1.agora.io"
-	    "/api/conversational-ai-agent/v2/projects/" APP_ID
-	    "/agents?limit=1");
+	    FIXED "/v2/projects/" APP_ID "/agents?limit=1");
 	assert_false(wire.has_body);
-	assert_int_equal(wire.timeout_ms, 3000);
 	expect_token(wire.authorization + 12, "stop", "0", 86400, 11);
 	reply(100, answered(200, "{}"));
 	expect_end(AGORA_DONE, FAIL_NONE);
@@ -449,123 +459,192 @@ test_list_refused(void **state)
 	    "agents (HTTP 401); check APP_ID and APP_CERTIFICATE");
 }
 
-/* Hosts and budget. */
-
 static void
-test_join_tries_three_hosts(void **state)
-{
-	char body[sizeof(wire.body)];
-
-	(void)state;
-	join();
-	memcpy(body, wire.body, sizeof(body));
-	reply(100, ended(HTTP_NOT_SENT));
-	assert_int_equal(wire.starts, 2);
-	assert_non_null(strstr(wire.url, "//api-us-east-1.agora.io/"));
-	assert_string_equal(wire.body, body);
-	reply(100, ended(HTTP_NO_MEMORY));
-	assert_int_equal(wire.starts, 3);
-	assert_non_null(strstr(wire.url, "//api-us-west-1.sd-rtn.com/"));
-	assert_int_equal(seen.calls, 0);
-	reply(100, ended(HTTP_NOT_SENT));
-	assert_int_equal(wire.starts, 3);
-	expect_end(AGORA_NOT_PROCESSED, FAIL_UPSTREAM);
-	assert_int_equal(seen.answer.fail.upstream_status, 0);
-}
-
-static void
-test_second_host_answers(void **state)
+test_list_of_a_channel(void **state)
 {
 	(void)state;
-	join();
-	reply(3000, ended(HTTP_NOT_SENT));
-	reply(200, answered(200, JOINED));
+	send_call((struct agora_request){ .call = AGORA_LIST,
+	    .channel = "a b&c#%+;=?/~z-9._",
+	    .state = 2 });
+	assert_string_equal(wire.url,
+	    FIXED "/v2/projects/" APP_ID
+		  "/agents?channel=a%20b%26c%23%25%2B%3B%3D%3F%2F~z-9._"
+		  "&state=2");
+	reply(100,
+	    answered(200,
+		"{\"data\":{\"count\":2,\"list\":["
+		"{\"start_ts\":17,\"status\":\"RUNNING\",\"agent_id\":\"A\"},"
+		"{\"agent_id\":\"not/legal\"}]},\"status\":\"ok\"}"));
 	expect_end(AGORA_DONE, FAIL_NONE);
-	assert_string_equal(seen.answer.agent_id, "1NT29X");
+	assert_true(seen.said.is_list);
+	assert_int_equal(seen.said.listed, 2);
+	assert_string_equal(seen.said.agent[0].agent_id, "A");
+	assert_int_equal(seen.said.agent[0].start_ts, 17);
+	assert_string_equal(seen.said.agent[1].agent_id, "");
 }
 
 static void
-test_one_fixed_host_is_tried_once(void **state)
+test_long_list_is_cut(void **state)
+{
+	char body[2048] = "{\"data\":{\"list\":[";
+	size_t len = strlen(body);
+
+	(void)state;
+	for (int i = 0; i < AGORA_LISTED_MAX + 3; i++)
+		len += (size_t)snprintf(body + len, sizeof(body) - len,
+		    "%s{\"agent_id\":\"A%d\"}", i == 0 ? "" : ",", i);
+	snprintf(body + len, sizeof(body) - len, "]}}");
+	list();
+	reply(1, answered(200, body));
+	assert_int_equal(seen.said.listed, AGORA_LISTED_MAX);
+}
+
+static void
+test_look_at_an_agent(void **state)
+{
+	static const struct {
+		const char *status;
+		enum agora_life life;
+	} rows[] = {
+		{ "STARTING", AGORA_ALIVE },
+		{ "RUNNING", AGORA_ALIVE },
+		{ "RECOVERING", AGORA_ALIVE },
+		{ "STOPPING", AGORA_DEAD },
+		{ "STOPPED", AGORA_DEAD },
+		{ "FAILED", AGORA_DEAD },
+		{ "IDLE", AGORA_LIFE_UNSAID },
+		{ "running", AGORA_LIFE_UNSAID },
+	};
+	char body[256];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		setup(state);
+		send_call((struct agora_request){ .call = AGORA_GET,
+		    .agent_id = "A1" });
+		assert_string_equal(wire.method, "GET");
+		assert_string_equal(wire.url,
+		    FIXED "/v2/projects/" APP_ID "/agents/A1");
+		snprintf(body, sizeof(body),
+		    "{\"status\":\"%s\",\"name\":\"n\",\"start_ts\":5}",
+		    rows[i].status);
+		reply(1, answered(200, body));
+		expect_end(AGORA_DONE, FAIL_NONE);
+		assert_int_equal(seen.said.life, rows[i].life);
+		assert_string_equal(seen.said.name, "n");
+		assert_int_equal(seen.said.start_ts, 5);
+	}
+}
+
+static void
+test_conflict_names_the_agent(void **state)
+{
+	static const struct {
+		const char *body, *id;
+	} rows[] = {
+		{ "{\"agent_id\":\"A\",\"taskId\":\"B\"}", "A" },
+		{ "{\"taskId\":\"B\"}", "B" },
+		{ "{\"agent_id\":\"../x\",\"taskId\":\"B\"}", "B" },
+		{ "{\"agent_id\":7}", "" },
+		{ "{}", "" },
+		{ "no JSON", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		setup(state);
+		join();
+		reply(1, answered(409, rows[i].body));
+		expect_end(AGORA_UNKNOWN, FAIL_UPSTREAM);
+		assert_int_equal(seen.answer.status, 409);
+		assert_string_equal(seen.said.agent_id, rows[i].id);
+	}
+}
+
+static void
+test_clocks_are_compared(void **state)
+{
+	struct http_result result = answered(200, "{}");
+
+	(void)state;
+	list();
+	result.date = NOW - 100;
+	reply(3000, result);
+	assert_int_equal(seen.answer.clock_ahead, 103);
+}
+
+static void
+test_no_https_client(void **state)
+{
+	struct fail fail = { 0 };
+
+	(void)state;
+	assert_null(agora_new(NULL, &fail));
+	agora_free(NULL);
+}
+
+/* What the calls tell about a host. */
+static void
+test_health(void **state)
+{
+	static const struct {
+		enum http_outcome outcome;
+		int status;
+		bool good;
+	} rows[] = {
+		{ HTTP_NOT_SENT, 0, false },
+		{ HTTP_UNTRUSTED, 0, false },
+		{ HTTP_BROKEN, 0, false },
+		{ HTTP_TOO_LARGE, 0, false },
+		{ HTTP_NO_MEMORY, 0, true },   /* says nothing about the host */
+		{ HTTP_ANSWERED, 200, false }, /* without an id */
+		{ HTTP_ANSWERED, 500, false },
+		{ HTTP_ANSWERED, 409, true },
+		{ HTTP_ANSWERED, 429, true },
+		{ HTTP_ANSWERED, 503, true },
+		{ HTTP_ANSWERED, 401, true },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		setup(state);
+		for (int n = 0; n < HEALTH_FAILURES; n++) {
+			memset(&seen, 0, sizeof(seen));
+			join();
+			reply(1,
+			    rows[i].outcome == HTTP_ANSWERED ?
+				answered(rows[i].status, "{}") :
+				ended(rows[i].outcome));
+		}
+		if (health_open(&agora.health, FIXED, wire.clock_ms) !=
+		    rows[i].good)
+			fail_msg("outcome %u, HTTP %d", rows[i].outcome,
+			    rows[i].status);
+	}
+}
+
+/* Queries say nothing about the calls that matter. */
+static void
+test_queries_do_not_count(void **state)
+{
+	(void)state;
+	for (int n = 0; n < HEALTH_FAILURES; n++) {
+		memset(&seen, 0, sizeof(seen));
+		list();
+		reply(1, ended(HTTP_NOT_SENT));
+	}
+	assert_true(health_open(&agora.health, FIXED, wire.clock_ms));
+}
+
+static void
+test_hosts_open(void **state)
 {
 	struct settings settings = defaults();
-	struct fail fail = { 0 };
-	char base[] = "https://127.0.0.1:8443/x";
+	char base[REGION_URL_SIZE];
 
 	(void)state;
-	settings.api_base_url = base;
-	assert_int_equal(agora_join(NULL, &settings, &start, NOW, &salts,
-			     remember, &seen, &fail),
-	    0);
-	assert_string_equal(wire.url,
-	    "https://127.0.0.1:8443/x/v2/projects/" APP_ID "/join");
-	reply(10, ended(HTTP_NOT_SENT));
-	expect_end(AGORA_NOT_PROCESSED, FAIL_UPSTREAM);
-	assert_int_equal(wire.starts, 1);
-}
-
-/* Only what provably did not happen may be tried elsewhere. */
-static void
-test_no_other_host_for_other_classes(void **state)
-{
-	static const enum http_outcome outcomes[] = { HTTP_UNTRUSTED,
-		HTTP_BROKEN, HTTP_TOO_LARGE };
-	static const int statuses[] = { 200, 302, 400, 401, 403, 404, 409, 422,
-		429, 500, 502, 503, 504 };
-	size_t i;
-
-	for (i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
-		setup(state);
-		join();
-		reply(10, ended(outcomes[i]));
-		assert_int_equal(wire.starts, 1);
-		assert_int_equal(seen.calls, 1);
-	}
-	for (i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
-		setup(state);
-		join();
-		reply(10, answered(statuses[i], ""));
-		assert_int_equal(wire.starts, 1);
-		assert_int_equal(seen.calls, 1);
-		assert_int_equal(seen.answer.fail.kind, FAIL_UPSTREAM);
-		assert_int_equal(seen.answer.fail.upstream_status, statuses[i]);
-	}
-}
-
-static void
-test_attempts_are_clipped_to_the_budget(void **state)
-{
-	(void)state;
-	join();
-	reply(7000, ended(HTTP_NOT_SENT));
-	assert_int_equal(wire.timeout_ms, 8000);
-	reply(7500, ended(HTTP_NOT_SENT));
-	assert_int_equal(wire.starts, 3);
-	assert_int_equal(wire.timeout_ms, 5500);
-	reply(5500, ended(HTTP_BROKEN));
-	expect_end(AGORA_UNKNOWN, FAIL_UPSTREAM);
-}
-
-static void
-test_no_attempt_with_too_little_left(void **state)
-{
-	(void)state;
-	join();
-	reply(18001, ended(HTTP_NOT_SENT));
-	expect_end(AGORA_NOT_PROCESSED, FAIL_UPSTREAM);
-	assert_int_equal(wire.starts, 1);
-	setup(state);
-	join();
-	reply(18000, ended(HTTP_NOT_SENT));
-	assert_int_equal(wire.starts, 2);
-	assert_int_equal(wire.timeout_ms, 2000);
-	reply(1, answered(200, JOINED));
-	setup(state);
-	leave("x");
-	reply(4000, ended(HTTP_NOT_SENT));
-	reply(3000, ended(HTTP_NOT_SENT));
-	assert_int_equal(wire.timeout_ms, 3000);
-	reply(3000, ended(HTTP_NOT_SENT));
-	expect_end(AGORA_NOT_PROCESSED, FAIL_UPSTREAM);
+	assert_int_equal(agora_hosts_open(&agora, &settings, 0), 0xf);
+	region_base(&settings, 2, base);
+	for (int n = 0; n < HEALTH_FAILURES; n++)
+		health_result(&agora.health, base, false, 0);
+	assert_int_equal(agora_hosts_open(&agora, &settings, 0), 0xb);
 }
 
 static void
@@ -576,16 +655,9 @@ test_http_start_fails(void **state)
 
 	(void)state;
 	wire.refuse = true;
-	assert_int_equal(agora_join(NULL, &settings, &start, NOW, &salts,
-			     remember, &seen, &fail),
-	    -1);
+	assert_int_equal(try_to_send(a_join, &settings, &fail), -1);
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
 	assert_int_equal(seen.calls, 0);
-	wire.refuse = false;
-	join();
-	wire.refuse = true;
-	reply(1, ended(HTTP_NOT_SENT));
-	expect_end(AGORA_NOT_PROCESSED, FAIL_INTERNAL);
 }
 
 static void
@@ -596,10 +668,9 @@ test_unusable_settings(void **state)
 
 	(void)state;
 	assert_int_equal(secret_set(&settings.certificate, "short"), 0);
-	assert_int_equal(agora_leave(NULL, &settings, "x", NOW, &salts,
-			     remember, &seen, &fail),
-	    -1);
+	assert_int_equal(try_to_send(a_join, &settings, &fail), -1);
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
+	assert_int_equal(wire.starts, 0);
 }
 
 /* What the client is told. */
@@ -781,7 +852,8 @@ test_only_letters_are_a_reason(void **state)
 		snprintf(body, sizeof(body), "{\"reason\":\"%s\"}", odd[i]);
 		after_join(answered(500, body),
 		    "Agora failed during the start (HTTP 500)");
-		assert_string_equal(seen.answer.fail.upstream_reason, "");
+		assert_string_equal(seen.answer.fail.upstream_reason,
+		    "upstream_failed");
 	}
 }
 
@@ -807,6 +879,8 @@ provoke_log_lines(void)
 	copy(refused.request_id, sizeof(refused.request_id), "req-1");
 	join();
 	reply(10, ended(HTTP_NOT_SENT));
+	seen.calls = 0;
+	join();
 	reply(10, refused);
 	seen.calls = 0;
 	leave("X1");
@@ -847,19 +921,19 @@ expect_log(enum log_level level, const char *const *expected)
 }
 
 #define NOT_SENT                                                               \
-	"<4>agora-agent: agora: join: api-us-west-1.agora.io: "                \
+	"<4>agora-agent: agora: join: 127.0.0.1:8443: "                        \
 	"not sent: libcurl's words\n"
 #define REFUSED                                                                \
-	"<3>agora-agent: agora: join: api-us-east-1.agora.io: "                \
+	"<3>agora-agent: agora: join: 127.0.0.1:8443: "                        \
 	"HTTP 403 InvalidPermission, request id req-1\n"
 #define NO_ANSWER                                                              \
-	"<4>agora-agent: agora: leave: api-us-west-1.agora.io: "               \
+	"<4>agora-agent: agora: leave: 127.0.0.1:8443: "                       \
 	"no answer: libcurl's words\n"
 #define NOT_TRUSTED                                                            \
-	"<3>agora-agent: agora: leave: api-us-west-1.agora.io: "               \
+	"<3>agora-agent: agora: leave: 127.0.0.1:8443: "                       \
 	"not trusted: libcurl's words\n"
 #define GONE                                                                   \
-	"<4>agora-agent: agora: leave: api-us-west-1.agora.io: "               \
+	"<4>agora-agent: agora: leave: 127.0.0.1:8443: "                       \
 	"HTTP 404 TaskNotFound\n"
 
 static void
@@ -879,18 +953,18 @@ static void
 test_debug_lines(void **state)
 {
 	static const char *const expected[] = {
-		DEBUG("join: attempt 1 to api-us-west-1.agora.io, 8000 ms"),
-		NOT_SENT, DEBUG("join: attempt 1: not processed after 10 ms"),
-		DEBUG("join: attempt 2 to api-us-east-1.agora.io, 8000 ms"),
-		REFUSED, DEBUG("join: attempt 2: final after 10 ms"),
-		DEBUG("leave: attempt 1 to api-us-west-1.agora.io, 4000 ms"),
-		NO_ANSWER, DEBUG("leave: attempt 1: unknown after 10 ms"),
-		DEBUG("leave: attempt 1 to api-us-west-1.agora.io, 4000 ms"),
-		NOT_TRUSTED, DEBUG("leave: attempt 1: final after 10 ms"),
-		DEBUG("leave: attempt 1 to api-us-west-1.agora.io, 4000 ms"),
-		GONE, DEBUG("leave: attempt 1: final after 10 ms"),
-		DEBUG("join: attempt 1 to api-us-west-1.agora.io, 8000 ms"),
-		DEBUG("join: attempt 1: done after 10 ms"), NULL
+		DEBUG("join: to 127.0.0.1:8443, within 1234 ms"), NOT_SENT,
+		DEBUG("join: not processed after 10 ms"),
+		DEBUG("join: to 127.0.0.1:8443, within 1234 ms"), REFUSED,
+		DEBUG("join: final after 10 ms"),
+		DEBUG("leave: to 127.0.0.1:8443, within 1234 ms"), NO_ANSWER,
+		DEBUG("leave: unknown after 10 ms"),
+		DEBUG("leave: to 127.0.0.1:8443, within 1234 ms"), NOT_TRUSTED,
+		DEBUG("leave: final after 10 ms"),
+		DEBUG("leave: to 127.0.0.1:8443, within 1234 ms"), GONE,
+		DEBUG("leave: final after 10 ms"),
+		DEBUG("join: to 127.0.0.1:8443, within 1234 ms"),
+		DEBUG("join: done after 10 ms"), NULL
 	};
 
 	(void)state;
@@ -905,26 +979,30 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_outcomes_without_an_answer),
 		TEST(test_status_codes),
-		TEST(test_join_is_done_only_with_an_id),
+		cmocka_unit_test_setup(test_join_is_done_only_with_an_id,
+		    setup),
 		TEST(test_leave_classes),
 		TEST(test_ids),
 		TEST(test_join_request),
 		TEST(test_leave_request),
-		TEST(test_leave_checks_the_id),
 		TEST(test_list_request),
 		TEST(test_list_refused),
-		TEST(test_join_tries_three_hosts),
-		TEST(test_second_host_answers),
-		TEST(test_one_fixed_host_is_tried_once),
-		TEST(test_no_other_host_for_other_classes),
-		TEST(test_attempts_are_clipped_to_the_budget),
-		TEST(test_no_attempt_with_too_little_left),
+		TEST(test_list_of_a_channel),
+		TEST(test_long_list_is_cut),
+		TEST(test_look_at_an_agent),
+		TEST(test_conflict_names_the_agent),
+		TEST(test_clocks_are_compared),
+		TEST(test_no_https_client),
+		TEST(test_health),
+		TEST(test_queries_do_not_count),
+		TEST(test_hosts_open),
 		TEST(test_http_start_fails),
 		TEST(test_unusable_settings),
 		TEST(test_texts_with_advice),
 		TEST(test_texts_without_advice),
 		TEST(test_texts_without_an_answer),
-		TEST(test_404_of_the_service_and_of_a_gateway),
+		cmocka_unit_test_setup(test_404_of_the_service_and_of_a_gateway,
+		    setup),
 		TEST(test_clock_skew_is_told),
 		TEST(test_slow_answer_is_not_skew),
 		TEST(test_only_letters_are_a_reason),

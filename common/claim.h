@@ -1,0 +1,58 @@
+/*
+ * Who else, in any process of this host, is busy with the agent of a name.
+ *
+ * Starts of one name meet at Agora, where they share the agent. What Agora
+ * cannot know is that a start which failed for one client, and which now
+ * wants to stop the agent it may have made, would take it away from another
+ * client. So every start says in the shared table that it tries, that its
+ * client has the agent, and that it is about to stop it.
+ */
+#ifndef COMMON_CLAIM_H
+#define COMMON_CLAIM_H
+
+#include <stdint.h>
+
+#include "common/start_policy.h"
+
+struct shared;
+
+#define CLAIM_TRIES 4 /* simultaneous starts of one name that are told apart */
+
+struct claim {
+	struct shared *shared; /* borrowed; NULL: none, nobody is seen */
+	int64_t began_ms;
+	uint32_t random; /* what tells this start's numbers from others' */
+
+	/* Places in the table, and the numbers of this start there or 0. */
+	uint64_t try_key[CLAIM_TRIES], have_key, stop_key;
+	uint64_t try_mine, have_mine, stop_mine;
+	uint64_t my_try_key; /* which of the four it got */
+};
+
+/*
+ * Says that a start of the agent ${name} begins at the monotonic time
+ * ${now_ms}. Without memory for it, or without room in the table, the start
+ * is not known to others: no harm but the above.
+ */
+void claim_take(struct claim *claim, struct shared *shared,
+    const char *certificate, const char *name, int64_t now_ms, uint32_t random);
+
+/* What others do with the agent. */
+enum start_others claim_others(const struct claim *claim, int64_t now_ms);
+
+/* Says that the client of this start has the agent, or after all has not. */
+void claim_have(struct claim *claim, int64_t now_ms);
+void claim_have_not(struct claim *claim);
+
+/*
+ * Says that this start is about to stop the agent, or after all is not. Look
+ * at claim_others() again in between: of two that act at the same time, at
+ * least one sees the other.
+ */
+void claim_stop(struct claim *claim, int64_t now_ms);
+void claim_stop_not(struct claim *claim);
+
+/* This start is over. What its client has stays on record for a while. */
+void claim_drop(struct claim *claim);
+
+#endif
