@@ -92,6 +92,7 @@ class Control:
             raise BadControl("no such agent")
         if wanted.get("status", "RUNNING") not in STATES:
             raise BadControl(f"status is none of {STATES}")
+        _check_seconds(wanted, "status_s")
         if "status" in wanted:
             self.agora.agents.put(agent, wanted["status"],
                                   wanted.get("status_s"))
@@ -106,8 +107,7 @@ class Control:
         mode, for_s = wanted.get("mode", self.door.first), wanted.get("for_s")
         if mode not in network.MODES:
             raise BadControl(f"mode is none of {network.MODES}")
-        if not isinstance(for_s, (int, float, type(None))):
-            raise BadControl("for_s is not a number")
+        _check_seconds(wanted, "for_s")
         await self.door.set(mode, for_s)
         return {}
 
@@ -129,6 +129,11 @@ def _json(request):
         return json.loads(request.body)
     except ValueError as error:
         raise BadControl(f"body is not JSON: {error}") from error
+
+
+def _check_seconds(wanted, name):
+    if not isinstance(wanted.get(name), (int, float, type(None))):
+        raise BadControl(f"{name} is not a number")
 
 
 def _object(request):

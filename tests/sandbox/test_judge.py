@@ -291,6 +291,15 @@ def test_ended_agent_keeps_its_name_for_a_while(sandbox, status):
     assert state(sandbox, agent_id) == status
 
 
+@pytest.mark.parametrize("members", [{"status": "DANCING"},
+                                     {"status": "FAILED", "status_s": "5"}])
+def test_misspelt_state_is_refused(sandbox, members):
+    agent_id = sandbox.join("room").json()["agent_id"]
+    with pytest.raises(ValueError, match="status"):
+        sandbox.set_agent(agent_id, **members)
+    assert state(sandbox, agent_id) == "RUNNING"
+
+
 def test_agent_can_fail_at_once(sandbox):
     sandbox.fault("join", agent_status="FAILED", agent_status_s=60)
     assert sandbox.join("room").json()["status"] == "FAILED"
