@@ -160,11 +160,13 @@ class Programs:
         self.logs.append(log)
         return log
 
-    def spawn(self, endpoint, arguments, env, log, **how):
-        """Starts a program, its stderr in ${log}."""
+    def spawn(self, endpoint, arguments, env, log, wrap=list, **how):
+        """Starts a program, its stderr in ${log}. ${wrap} makes the command
+        another one that becomes the program, as Nameserver.wrap does."""
         with open(log.path, "ab") as stderr:
             process = subprocess.Popen(
-                [self.path(endpoint), *arguments], env=env, stderr=stderr,
+                wrap([self.path(endpoint), *arguments]), env=env,
+                stderr=stderr,
                 **{"stdin": subprocess.DEVNULL,
                    "stdout": subprocess.DEVNULL, **how})
         return process
