@@ -135,7 +135,7 @@ def test_any_mode_follows_any(sandbox, first):
 
 @pytest.mark.parametrize("mode", ["refused", "reset", "close"])
 def test_trouble_for_a_while(sandbox, mode):
-    sandbox.network(mode, for_s=1)
+    sandbox.network(mode, for_s=2)
     started = time.monotonic()
     tries = 0
     while True:
@@ -146,8 +146,8 @@ def test_trouble_for_a_while(sandbox, mode):
             tries += 1
             assert time.monotonic() - started < 10
             time.sleep(0.05)
-    assert answer.status == 200 and tries > 2
-    assert time.monotonic() - started > 0.9
+    assert answer.status == 200 and tries > 0
+    assert time.monotonic() - started > 1.5
 
 
 def test_who_waited_is_served_after_mute(sandbox):
