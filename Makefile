@@ -115,7 +115,7 @@ FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(filter-out %/fuzz_cgi.c, \
 	$(wildcard tests/fuzz/fuzz_*.c))) $(PROGRAMS:%=cgi_%)
 FUZZ_FILES = $(FUZZERS:%=$(B)/fuzz/%)
 FUZZ_MAIN ?= $(B)/tests/fuzz/replay.o
-FUZZ_WRAP = epoll_wait write sys_now sys_random
+FUZZ_WRAP = epoll_wait write fork sys_now sys_random
 FUZZ_COMMON = $(B)/tests/fuzz/world.o $(B)/libresponder.a $(B)/libcommon.a
 
 fuzzers: $(FUZZ_FILES)

@@ -12,6 +12,7 @@
 #include "common/fail.h"
 #include "common/json.h"
 #include "common/settings.h"
+#include "common/shared.h"
 #include "common/utf8.h"
 #include "fcgi/cgi.h"
 #include "fcgi/endpoint.h"
@@ -119,6 +120,22 @@ check_answer(bool head_only)
 	CHECK(!world_has(answer, len, WORLD_CANARY));
 }
 
+/* Nothing is left of the last input: claims, hosts that failed, budgets. */
+static void
+start_anew(void)
+{
+	struct fail fail = { 0 };
+
+	shared_close(service.shared);
+	service.shared = shared_open(NULL, NULL);
+	CHECK(service.shared != NULL);
+	if (service.endpoint->open == NULL)
+		return;
+	service.endpoint->close(service.agora);
+	service.agora = service.endpoint->open(service.loop, &fail);
+	CHECK(service.agora != NULL);
+}
+
 /* One request; ${settings}, ${lines} and ${body} are pieces of the input. */
 static void
 run(const char *settings, const char *lines, const char *body, size_t body_len)
@@ -131,6 +148,7 @@ run(const char *settings, const char *lines, const char *body, size_t body_len)
 	service.settings->channels_issued = strchr(settings, 'i') != NULL;
 	service.settings->require_token = strchr(settings, 't') != NULL;
 	service.settings_checked = 0;
+	start_anew();
 	CHECK(cgi_serve(&service, params) == 0);
 	CHECK(upstream_open() == 0);
 	method = params_get(params, "REQUEST_METHOD");

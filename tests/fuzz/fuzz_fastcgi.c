@@ -171,7 +171,7 @@ finish_late(struct loop_timer *timer)
 }
 
 static void
-serve(struct exchange *exchange, struct http *none)
+serve(struct exchange *exchange, struct agora *none)
 {
 	(void)none;
 	late.exchange = exchange;

@@ -1,6 +1,6 @@
 /*
  * What Agora's answer means. Input: a letter for the call ('j' join, 'l'
- * leave, else list), then an answer as in upstream.h.
+ * leave, 'g' get, else list), then an answer as in upstream.h.
  */
 #include <string.h>
 
@@ -30,6 +30,12 @@ check_said(const struct agora_said *said)
 
 	CHECK(said->agent_id[0] == '\0' ||
 	    agora_id_check(said->agent_id, NULL) == 0);
+	CHECK(strlen(said->name) < sizeof(said->name));
+	CHECK(said->life <= AGORA_DEAD);
+	CHECK(said->listed <= AGORA_LISTED_MAX);
+	CHECK(said->is_list || said->listed == 0);
+	for (i = 0; i < said->listed; i++)
+		CHECK(agora_id_check(said->agent[i].agent_id, NULL) == 0);
 	CHECK(strlen(said->reason) < sizeof(said->reason));
 	for (i = 0; said->reason[i] != '\0'; i++)
 		CHECK(ascii_is_alpha(said->reason[i]));
@@ -60,6 +66,21 @@ check_told(const struct fail *fail)
 	buf_free(&out);
 }
 
+static enum agora_call
+call_of(uint8_t letter)
+{
+	switch (letter) {
+	case 'j':
+		return AGORA_JOIN;
+	case 'l':
+		return AGORA_LEAVE;
+	case 'g':
+		return AGORA_GET;
+	default:
+		return AGORA_LIST;
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -75,9 +96,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	asked.call = *data == 'j' ? AGORA_JOIN :
-	    *data == 'l'          ? AGORA_LEAVE :
-				    AGORA_LIST;
+	asked.call = call_of(*data);
 	data++;
 	size--;
 	piece = world_piece(&data, &size, &len);

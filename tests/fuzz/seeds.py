@@ -143,6 +143,13 @@ def answers():
     yield "200\n{}"
     yield "200\n" + json.dumps({"data": {"count": 1, "list": [
         {"agent_id": "A1B2C3", "start_ts": NOW, "status": "RUNNING"}]}})
+    for status in ("STARTING", "RUNNING", "STOPPED", "FAILED", "NEW"):
+        yield "200\n" + json.dumps({
+            "agent_id": "A1B2C3", "name": "agent_c_1_1770199740",
+            "start_ts": NOW, "status": status})
+    yield "200\n" + json.dumps({"data": {"list": [
+        {"agent_id": f"A{n}", "start_ts": NOW - n} for n in range(22)]}})
+    yield "409\n" + json.dumps({"detail": "exists", "taskId": "A1B2C3"})
     yield "400\n" + json.dumps({
         "detail": "agent is already in the process of shutting down",
         "reason": "InvalidRequest"})
@@ -375,7 +382,7 @@ def seeds():
         for seed in make():
             yield name, seed
     for answer in said:
-        for call in "jl-":
+        for call in "jlg-":
             yield "outcome", (call + answer).encode()
     for seed in connections():
         for flags in (0, 1, 2, 6, 9, 10, 17, 19, 26):

@@ -26,6 +26,7 @@ int __real_epoll_wait(int fd, struct epoll_event *events, int max, int ms);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int ms);
 ssize_t __real_write(int fd, const void *data, size_t len);
 ssize_t __wrap_write(int fd, const void *data, size_t len);
+pid_t __wrap_fork(void);
 int64_t __wrap_sys_now(void);
 int __wrap_sys_random(void *data, size_t len);
 
@@ -117,6 +118,14 @@ __wrap_write(int fd, const void *data, size_t len)
 		return __real_write(fd, data, len);
 	}
 	return (ssize_t)len;
+}
+
+/* An input is run by one process. */
+pid_t
+__wrap_fork(void)
+{
+	errno = EAGAIN;
+	return -1;
 }
 
 const char *

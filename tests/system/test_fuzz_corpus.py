@@ -31,6 +31,8 @@ def test_J03_corpus(harness):
         done = replay(harness, FUZZ / "corpus" / harness,
                       env={**os.environ, "FUZZ_VERBOSE": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
+    count = len(list((FUZZ / "corpus" / harness).iterdir()))
+    assert done.stdout == f"{count} inputs\n"
 
 
 def test_J03_every_harness_has_a_corpus():
