@@ -3,7 +3,6 @@
  * unsetenv(3) removes can still be read in /proc/PID/environ, hence values are
  * overwritten where they lie.
  */
-/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #define _GNU_SOURCE /* memfd_create(2), seals */
 
 #include <errno.h>

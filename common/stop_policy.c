@@ -18,6 +18,12 @@ end(enum stop_action action)
 	return (struct stop_step){ .action = action };
 }
 
+static size_t
+after(const struct stop_policy *p, size_t host)
+{
+	return host + 1 < p->hosts ? host + 1 : 0;
+}
+
 /*
  * The next open host after the last one. When all are shut, the next of all:
  * an agent that runs on costs more than a call in vain.
@@ -25,15 +31,15 @@ end(enum stop_action action)
 static size_t
 next_host(const struct stop_policy *p, const struct stop_event *e)
 {
-	size_t first = p->leaves == 0 ? 0 : p->host + 1;
-	size_t i, host;
+	size_t first = p->leaves == 0 ? 0 : after(p, p->host);
+	size_t i, host = first;
 
 	for (i = 0; i < p->hosts; i++) {
-		host = (first + i) % p->hosts;
 		if ((e->hosts_open >> host & 1) != 0)
 			return host;
+		host = after(p, host);
 	}
-	return first % p->hosts;
+	return first;
 }
 
 static struct stop_step

@@ -1,4 +1,3 @@
-/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #define _GNU_SOURCE /* accept4(2) */
 #include <arpa/inet.h>
 #include <errno.h>
