@@ -487,7 +487,7 @@ def test_what_is_called_json_is(name):
 # -- Limits -----------------------------------------------------------------
 
 @each("make", [nginx, nginx_snippet])
-def test_rate_limit(folder, make):
+def test_d08_rate_limit(folder, make):
     """Starts of one address are limited, whatever route they take; nothing
     else is, and the refusal can be read by a page."""
     with Running(make(folder), servers.DOWN, servers.RATE_LIMITED) as server:

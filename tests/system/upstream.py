@@ -12,6 +12,7 @@ class Upstream:
     """A running sandbox and the questions that tests ask about it."""
 
     def __init__(self, folder):
+        self.state = os.path.join(folder, "state")
         self.sandbox = Sandbox(folder, app_id=APP_ID)
         self.sandbox.start()
         self.certificate = self.sandbox.app_certificate
@@ -26,7 +27,8 @@ class Upstream:
         return {"APP_ID": self.sandbox.app_id,
                 "APP_CERTIFICATE": self.certificate,
                 "AGORA_API_BASE_URL": self.sandbox.base_url,
-                "AGORA_CA_FILE": self.sandbox.ca_file, **more}
+                "AGORA_CA_FILE": self.sandbox.ca_file,
+                "STATE_DIR": self.state, **more}
 
     def channel(self):
         """A channel name that nobody has used yet."""
