@@ -9,7 +9,7 @@ import pytest
 
 from processes import ROOT
 
-GROUPS = "ABF"  # those that are complete
+GROUPS = "ABEF"  # those that are complete
 APACHE = re.compile("apache|proxy|fcgid|htaccess")
 
 
