@@ -1,4 +1,3 @@
-/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #define _GNU_SOURCE /* memfd_create(2) */
 #include <errno.h>
 #include <fcntl.h>
