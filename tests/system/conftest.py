@@ -21,6 +21,7 @@ import rig as rig_module  # noqa: E402
 from processes import PATIENCE, WRAPPED  # noqa: E402
 from programs import Programs  # noqa: E402
 from upstream import Upstream  # noqa: E402
+from watch import WATCH  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -41,8 +42,11 @@ def programs():
     yield session
     bad = session.stop_all()
     strange = session.strange_lines()
+    WATCH.files(session.folder, leave=session.env_files)
     shutil.rmtree(session.folder, ignore_errors=True)
     assert not bad and not strange, (bad, strange)
+    found = WATCH.take()
+    assert not found, found
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +75,10 @@ def folder():
 
 @pytest.fixture(autouse=True)
 def clean_stderr(programs):
-    """Fails a test during which a program printed something strange."""
+    """Fails a test during which a program printed something strange, or a
+    secret was seen where none may be (H01)."""
     yield
     strange = programs.strange_lines()
     assert not strange, strange
+    found = WATCH.take()
+    assert not found, found

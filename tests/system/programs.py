@@ -17,6 +17,7 @@ import tempfile
 
 from processes import (ENDPOINTS, PATIENCE, ROOT, WRAPPED, can_connect,
                        children, wait_until)
+from watch import WATCH
 
 LOG_LINE = re.compile(rb"^<[3467]>agora-agent: [\x20-\x7e]+$")
 
@@ -85,9 +86,16 @@ class Program:
 
     def stop(self, timeout=10.0):
         """SIGTERM; returns the exit status."""
+        self.watch()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout * PATIENCE)
+
+    def watch(self):
+        """Looks for secrets in /proc."""
+        if self.process.poll() is None:
+            for pid in (self.pid, *self.workers()):
+                WATCH.process(pid)
 
     def kill(self):
         """What is left at the end of a test that went wrong."""
@@ -106,6 +114,7 @@ class Programs:
         self.bin = self._wrapped() if WRAPPED else self.build
         self.running = []
         self.logs = []
+        self.env_files = set()  # by inode: tests move them
         self.names = 0
 
     def _wrapped(self):
@@ -137,6 +146,7 @@ class Programs:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             for key, value in settings.items():
                 file.write(f"{key}='{value}'\n")
+            self.env_files.add(os.fstat(descriptor).st_ino)
         return path
 
     def environment(self, extra=()):
@@ -200,6 +210,7 @@ class Programs:
         """Ends everything by pid; returns what ended badly."""
         bad = []
         for program in self.running:
+            program.watch()
             if program.process.poll() is None:
                 program.process.send_signal(signal.SIGTERM)
         for program in self.running:

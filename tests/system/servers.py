@@ -26,6 +26,7 @@ import subprocess
 import time
 
 from processes import ENDPOINTS, ROOT, can_connect, children, descendants
+from watch import WATCH
 
 DEPLOY = ROOT / "deploy"
 WEB_USER = "www-data"
@@ -265,9 +266,12 @@ class Server:
     def end(self, seconds=40):
         """Ends it, whatever it has logged; True if it had to be killed."""
         if self.process.poll() is None:
+            for pid in (self.pid, *descendants(self.pid)):
+                WATCH.process(pid)
             self.process.send_signal(self.signals["stop"])
         try:
             self.process.wait(seconds)
+            WATCH.files(self.folder / "log")
             return False
         except subprocess.TimeoutExpired:
             for child in descendants(self.process.pid):

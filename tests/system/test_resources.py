@@ -270,8 +270,8 @@ def logging_to(rig, stderr, how="exec"):
     process = subprocess.Popen(
         ["/bin/sh", "-c", f'{how} "$@"{closing}', "sh",
          rig.programs.path("get_config"), "--listen", path],
-        env=rig.programs.environment(
-            {"AGORA_ENV_FILE": rig.env_file("default")}), stderr=stderr)
+        env=rig.programs.environment({"AGORA_ENV_FILE": rig.env_file(
+            "default", LOG_LEVEL="info")}), stderr=stderr)
     try:
         wait_until(lambda: can_connect(path), 20 * PATIENCE, "it listens")
         yield path

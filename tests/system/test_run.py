@@ -114,3 +114,21 @@ def test_a_port_that_is_none(tmp_path, port):
     assert done.returncode == 1
     assert done.stdout == ("PORT must be a number from 1 to 65535, "
                            f"not {port}\n")
+
+
+def test_h04_a_file_for_everybody_stops_it(tmp_path):
+    """With the reason and the cure."""
+    env_file = tmp_path / "env"
+    env_file.write_text("\n".join(f"{name}={value}" for name, value
+                                  in OWN.items()), encoding="utf-8")
+    env_file.chmod(0o644)
+    keep = {name: os.environ[name] for name in ("B",) if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, ROOT / "deploy/local/run.py"], check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**keep, "PATH": os.environ["PATH"], "HOME": str(tmp_path),
+             "AGORA_ENV_FILE": str(env_file)})
+    assert done.returncode == 1
+    assert f"{env_file}: everybody on this machine can read it; chmod 600" \
+        in done.stdout
+    assert OWN["APP_CERTIFICATE"] not in done.stdout

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import fcgi_client
 from processes import PATIENCE
+from watch import WATCH
 
 ROUTES = {
     "/get_config": "get_config",
@@ -128,7 +129,7 @@ class Cgi:
         endpoint = ROUTES[path.partition("?")[0]]
         done = self.run(endpoint, params, body)
         assert done.returncode == 0, f"exit status {done.returncode}"
-        return parse_cgi(done.stdout)
+        return WATCH.answer(path, parse_cgi(done.stdout))
 
     def close(self):
         """Nothing stays behind."""
@@ -152,8 +153,8 @@ class FastCgi:
         answer = fcgi_client.request(program.socket, params, body,
                                      timeout=30 * PATIENCE)
         assert answer.protocol_status == fcgi_client.REQUEST_COMPLETE
-        assert answer.app_status == 0
-        return parse_cgi(answer.stdout)
+        assert answer.app_status == 0 and not answer.stderr
+        return WATCH.answer(path, parse_cgi(answer.stdout))
 
     def close(self):
         """Stops the programs."""
@@ -281,7 +282,9 @@ class Http:
         """Sends bytes on a new connection and reads one answer."""
         with self.connect() as connection:
             connection.send(data)
-            return connection.answer(method)
+            answer = connection.answer(method)
+        path = data.split(b" ", 2)[1] if data.count(b" ") > 1 else b""
+        return WATCH.answer(path.decode("latin-1"), answer)
 
     def request(self, method, path, headers=(), body=b""):
         """Sends a request."""
@@ -298,7 +301,7 @@ class Http:
             raise
         if (answer.header("Connection") or "").lower() == "close":
             self._connect_anew()
-        return answer
+        return WATCH.answer(path, answer)
 
     def _connect_anew(self):
         self.kept.sock.close()

@@ -4,6 +4,7 @@ import itertools
 import os
 
 from client import Sandbox
+from watch import WATCH
 
 APP_ID = "0123456789abcdef0123456789abcdef"
 
@@ -13,7 +14,8 @@ class Upstream:
 
     def __init__(self, folder):
         self.state = os.path.join(folder, "state")
-        self.sandbox = Sandbox(folder, app_id=APP_ID)
+        self.sandbox = Sandbox(folder, app_id=APP_ID,
+                               app_certificate=os.urandom(16).hex())
         self.sandbox.start()
         self.certificate = self.sandbox.app_certificate
         self.numbers = itertools.count(1)
@@ -24,11 +26,13 @@ class Upstream:
 
     def settings(self, **more):
         """The settings with which a program works with this sandbox."""
-        return {"APP_ID": self.sandbox.app_id,
-                "APP_CERTIFICATE": self.certificate,
-                "AGORA_API_BASE_URL": self.sandbox.base_url,
-                "AGORA_CA_FILE": self.sandbox.ca_file,
-                "STATE_DIR": self.state, **more}
+        settings = {"APP_ID": self.sandbox.app_id,
+                    "APP_CERTIFICATE": self.certificate,
+                    "AGORA_API_BASE_URL": self.sandbox.base_url,
+                    "AGORA_CA_FILE": self.sandbox.ca_file,
+                    "STATE_DIR": self.state, "LOG_LEVEL": "debug", **more}
+        WATCH.keep_settings(settings)
+        return settings
 
     def channel(self):
         """A channel name that nobody has used yet."""
