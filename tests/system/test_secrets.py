@@ -124,13 +124,15 @@ def test_h02_no_worker_has_them_even_when_it_begins(run):
     thread = threading.Thread(target=look)
     thread.start()
     for _ in range(5):
-        for pid in program.workers(4):
+        old = program.workers(4)
+        for pid in old:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: get_config(program.socket).status == 200,
-                   10 * PATIENCE, "an answer")
+        wait_until(lambda: not set(old) & set(program.workers()),
+                   10 * PATIENCE, "new workers")
     over.set()
     thread.join()
     assert not found
+    assert get_config(program.socket).status == 200
 
 
 @unwrapped
