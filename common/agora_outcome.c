@@ -145,9 +145,14 @@ classify_status(enum agora_call call, const struct http_result *result,
 	case 400:
 		return call == AGORA_LEAVE && said->shutting_down ? AGORA_DONE :
 								    AGORA_FINAL;
+	case 404:
+		/* Of a leave that was sent twice, the first one worked. */
+		return call == AGORA_LEAVE && result->resent &&
+			said->from_service ?
+		    AGORA_DONE :
+		    AGORA_FINAL;
 	case 401:
 	case 403:
-	case 404:
 	case 405:
 	case 413:
 	case 422:

@@ -89,9 +89,9 @@ void agora_read(const struct http_result *result, struct agora_said *said);
 
 /*
  * Sorts the outcome of a call, without side effects. The HTTP status decides,
- * but for two: a join with 200 is AGORA_DONE only when the answer has a legal
+ * but for three: a join with 200 is AGORA_DONE only when the answer has a legal
  * agent id, and a leave with 400 is AGORA_DONE when the agent is shutting down
- * already.
+ * already, one with 404 when it was sent twice.
  */
 enum agora_class agora_classify(enum agora_call call,
     const struct http_result *result, const struct agora_said *said);

@@ -55,6 +55,7 @@ struct transfer {
 	size_t header_count;
 	bool head_complete;
 	bool sending; /* from here on a byte of the request may have left */
+	bool resent;
 	bool too_large;
 	bool unwatched; /* its socket could not be watched */
 	char error[CURL_ERROR_SIZE];
@@ -236,7 +237,10 @@ header_arrived(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-/* Called by libcurl when the connection stands, before the first byte. */
+/*
+ * Called by libcurl when the connection stands, before the first byte; again
+ * when it sends the request once more, on another connection.
+ */
 static int
 /* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's signature */
 about_to_send(void *arg, char *peer, char *local, int peer_port, int local_port)
@@ -247,6 +251,7 @@ about_to_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void)local;
 	(void)peer_port;
 	(void)local_port;
+	transfer->resent = transfer->sending;
 	transfer->sending = true;
 	return CURL_PREREQFUNC_OK;
 }
@@ -396,6 +401,7 @@ transfer_end(struct transfer *transfer, CURLcode code)
 	curl_multi_remove_handle(transfer->http->multi, transfer->easy);
 	transfer_unlink(transfer);
 	result.outcome = outcome_of(transfer, code);
+	result.resent = transfer->resent;
 	if (result.outcome == HTTP_ANSWERED)
 		read_answer(transfer, &result);
 	else

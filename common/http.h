@@ -52,6 +52,11 @@ struct http_result {
 	size_t body_len;
 	int64_t retry_after; /* seconds, or -1: absent or nonsense */
 	int64_t date;        /* Date, seconds since 1970, or -1 */
+	/*
+	 * libcurl sent it a second time: the reused connection died before the
+	 * answer began, perhaps after the server had done what was asked.
+	 */
+	bool resent;
 	/* Agora-Request-Id or X-Request-Id, [A-Za-z0-9._-] only, or "". */
 	char request_id[65];
 	/* libcurl's words for the log, without URL, query or header. */

@@ -336,6 +336,20 @@ test_leave_classes(void **state)
 	expect_class(AGORA_JOIN, answered(400, QUITTING), AGORA_FINAL);
 }
 
+/* The first of two leaves may have ended the agent. */
+static void
+test_leave_that_was_sent_twice(void **state)
+{
+	struct http_result gone = answered(404, NO_TASK);
+	struct http_result no_route = answered(404, NO_ROUTE);
+
+	(void)state;
+	gone.resent = no_route.resent = true;
+	expect_class(AGORA_LEAVE, gone, AGORA_DONE);
+	expect_class(AGORA_LEAVE, no_route, AGORA_FINAL);
+	expect_class(AGORA_GET, gone, AGORA_FINAL);
+}
+
 static void
 test_ids(void **state)
 {
@@ -982,6 +996,7 @@ main(void)
 		cmocka_unit_test_setup(test_join_is_done_only_with_an_id,
 		    setup),
 		TEST(test_leave_classes),
+		TEST(test_leave_that_was_sent_twice),
 		TEST(test_ids),
 		TEST(test_join_request),
 		TEST(test_leave_request),

@@ -600,6 +600,24 @@ test_fresh_is_never_sent_twice(void **state)
 }
 
 static void
+test_sent_twice_is_told(void **state)
+{
+	struct seen seen;
+	char url[128];
+	struct http_request req = request(peer.good, "/ok", url);
+
+	(void)state;
+	req.fresh = false;
+	exchange(&req, &seen);
+	assert_false(seen.result.resent);
+	req = request(peer.good, "/drop/pooled", url);
+	req.fresh = false;
+	exchange(&req, &seen);
+	assert_true(seen.result.resent);
+	assert_int_equal(times_seen("/drop/pooled"), 2);
+}
+
+static void
 connection_used(bool fresh, struct seen *seen)
 {
 	char url[128];
@@ -917,6 +935,7 @@ main(void)
 		TEST(test_header_limits),
 		TEST(test_redirect_is_not_followed),
 		TEST(test_fresh_is_never_sent_twice),
+		TEST(test_sent_twice_is_told),
 		TEST(test_reuse_unless_fresh),
 		TEST(test_fresh_connection_is_not_kept),
 		cmocka_unit_test_setup_teardown(test_environment_is_ignored,
