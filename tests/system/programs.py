@@ -7,6 +7,7 @@ is put before every program, for example
 be lines of their own log; a report of a sanitizer or of valgrind is not.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -115,7 +116,7 @@ class Programs:
         self.running = []
         self.logs = []
         self.env_files = set()  # by inode: tests move them
-        self.names = 0
+        self.names = itertools.count(1)
 
     def _wrapped(self):
         """Scripts that put the wrapper before each program."""
@@ -136,8 +137,7 @@ class Programs:
 
     def file(self, name):
         """A new path in the folder of this run."""
-        self.names += 1
-        return os.path.join(self.folder, f"{self.names}-{name}")
+        return os.path.join(self.folder, f"{next(self.names)}-{name}")
 
     def env_file(self, settings, name="env", mode=0o600):
         """Writes settings to a new file."""
