@@ -182,10 +182,14 @@ call_free(struct call *call)
 
 /* ---- the end of a call -------------------------------------------------- */
 
-/*
- * Whether the host does its work. One that is busy, or refuses, does; queries
- * say nothing about the calls that matter.
- */
+/* Queries say nothing about a host's health, and are no trial of it. */
+static bool
+is_query(const struct call *call)
+{
+	return call->kind == AGORA_GET || call->kind == AGORA_LIST;
+}
+
+/* Whether the host does its work. One that is busy, or refuses, does. */
 static void
 note_health(const struct call *call, enum agora_class class,
     const struct http_result *result)
@@ -193,9 +197,7 @@ note_health(const struct call *call, enum agora_class class,
 	bool good = result->outcome == HTTP_ANSWERED &&
 	    (class != AGORA_UNKNOWN || result->status == 409);
 
-	if (result->outcome == HTTP_NO_MEMORY)
-		return;
-	if (call->kind == AGORA_JOIN || call->kind == AGORA_LEAVE)
+	if (result->outcome != HTTP_NO_MEMORY && !is_query(call))
 		health_result(&call->agora->health, call->base, good,
 		    sys_monotonic_ms());
 }
@@ -215,7 +217,7 @@ call_done(void *arg, const struct http_result *result)
 	answer.said = &said;
 	answer.class = agora_classify(call->kind, result, &said);
 	if (result->date != -1)
-		answer.clock_ahead = asked.now - result->date;
+		answer.clock_ahead = call->now - result->date;
 	log_end(call, answer.class, result, &said);
 	note_health(call, answer.class, result);
 	if (answer.class != AGORA_DONE)
@@ -348,7 +350,8 @@ call_send(struct call *call, const struct agora_request *request,
 		http.fresh = true;
 	}
 	log_begin(call, request->timeout_ms);
-	health_call(&call->agora->health, call->base, call->began_ms);
+	if (!is_query(call))
+		health_call(&call->agora->health, call->base, call->began_ms);
 	return http_start(call->agora->http, &http, call_done, call, fail);
 }
 

@@ -71,7 +71,11 @@ struct agora_answer {
 	enum agora_class class;
 	int status;          /* HTTP status, 0: no answer */
 	int64_t retry_after; /* seconds, -1 if it does not say */
-	int64_t clock_ahead; /* seconds of ours before Agora's; 0 if unsaid */
+	/*
+	 * Seconds of our clock before Agora's, 0 if unsaid: too few by what the
+	 * call took, never too many.
+	 */
+	int64_t clock_ahead;
 	const struct agora_said *said; /* during done() */
 	struct fail fail; /* unless AGORA_DONE: text for the client */
 };

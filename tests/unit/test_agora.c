@@ -582,7 +582,8 @@ test_clocks_are_compared(void **state)
 	list();
 	result.date = NOW - 100;
 	reply(3000, result);
-	assert_int_equal(seen.answer.clock_ahead, 103);
+	/* Not the 3 s that it took: when it was said is not known. */
+	assert_int_equal(seen.answer.clock_ahead, 100);
 }
 
 static void
