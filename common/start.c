@@ -279,10 +279,14 @@ do_stop(struct start *start, const struct start_step *step,
 	return -1;
 }
 
-static int
-do_pause(struct start *start, const struct start_step *step)
+/*
+ * The timer is always armed, for ${ms} or for ever, because then setting it
+ * needs no memory: a pause that could fail would end in a busy loop.
+ */
+static void
+set_timer(struct start *start, int64_t ms)
 {
-	return loop_timer_set(start->agora->loop, &start->timer, step->ms);
+	(void)loop_timer_set(start->agora->loop, &start->timer, ms);
 }
 
 /*
@@ -294,12 +298,10 @@ start_do(struct start *start, const struct start_step *step,
     struct start_event *event)
 {
 	*event = (struct start_event){ .retry_after = -1 };
-	if (step->action != START_DO_NOTHING && step->action != START_DO_PAUSE)
-		loop_timer_clear(start->agora->loop, &start->timer);
+	if (step->action != START_DO_NOTHING)
+		set_timer(start,
+		    step->action == START_DO_PAUSE ? step->ms : INT64_MAX);
 	switch (step->action) {
-	case START_DO_PAUSE:
-		event->kind = START_TIME;
-		return do_pause(start, step) == 0;
 	case START_DO_JOIN:
 		event->kind = START_NOT_PROCESSED;
 		return do_join(start, step) == 0;
@@ -313,6 +315,7 @@ start_do(struct start *start, const struct start_step *step,
 		event->kind = START_STOP_FAILED;
 		return do_stop(start, step, event) == 0;
 	case START_DO_NOTHING:
+	case START_DO_PAUSE:
 	case START_DO_END:
 	default:
 		return true;
