@@ -55,7 +55,8 @@ static struct start_step
 step_end(struct start_policy *p, bool orphan)
 {
 	p->state = START_AT_END;
-	return (struct start_step){ .action = START_DO_END, .orphan = orphan };
+	return (struct start_step){ .action = START_DO_END,
+		.orphan = orphan || p->stop_failed };
 }
 
 static struct start_step
@@ -435,13 +436,19 @@ answer_ended(struct start_policy *p, const struct start_event *e)
 	return e->kind == START_TOLD ? step_end(p, false) : settle(p, e);
 }
 
-/* START_TIME: at the last moment somebody else turned out to want it. */
+/*
+ * START_TIME: at the last moment somebody else turned out to want it. A stop
+ * that failed at once, for want of memory, is tried again while there is time.
+ */
 static struct start_step
 stop_ended(struct start_policy *p, const struct start_event *e)
 {
 	if (e->kind == START_TIME)
 		return clean_up(p, e);
-	return step_end(p, e->kind == START_STOP_FAILED);
+	if (e->kind != START_STOP_FAILED)
+		return step_end(p, false);
+	p->stop_failed = true;
+	return p->unknown ? step_end(p, true) : look_later(p, e);
 }
 
 /*

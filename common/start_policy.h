@@ -143,6 +143,7 @@ struct start_policy {
 	bool answered;      /* the client was told something, or left */
 	bool unknown;       /* an agent of ours may run that nobody knows */
 	bool ours;          /* the id that was learned last is such an agent */
+	bool stop_failed;   /* once; who knows what came after it */
 };
 
 /* Prepares a start on ${hosts} candidates at the monotonic time ${now_ms}. */

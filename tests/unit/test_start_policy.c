@@ -118,7 +118,23 @@ test_stop_that_fails_leaves_an_orphan(void **state)
 	(void)state;
 	tell(&play, START_JOINED);
 	tell(&play, START_NOT_TOLD);
+	play.event.now_ms += START_CLEANUP_MS;
 	tell(&play, START_STOP_FAILED);
+	assert_end(&play, START_SAY_NOTHING, true);
+}
+
+static void
+test_stop_that_fails_at_once_is_tried_again(void **state)
+{
+	struct play play = joining(1);
+
+	(void)state;
+	tell(&play, START_JOINED);
+	tell(&play, START_NOT_TOLD);
+	assert_int_equal(tell(&play, START_STOP_FAILED), START_DO_PAUSE);
+	play.event.now_ms += play.step.ms;
+	assert_int_equal(tell(&play, START_TIME), START_DO_STOP);
+	tell(&play, START_STOPPED);
 	assert_end(&play, START_SAY_NOTHING, true);
 }
 
@@ -1065,6 +1081,7 @@ main(void)
 		cmocka_unit_test(test_joined_and_told),
 		cmocka_unit_test(test_answer_not_taken_stops_the_agent),
 		cmocka_unit_test(test_stop_that_fails_leaves_an_orphan),
+		cmocka_unit_test(test_stop_that_fails_at_once_is_tried_again),
 		cmocka_unit_test(test_not_processed_moves_on),
 		cmocka_unit_test(test_one_host_is_tried_once),
 		cmocka_unit_test(test_closed_hosts_are_passed_over),
