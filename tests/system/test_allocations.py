@@ -25,6 +25,7 @@ import fcgi_client as fc
 from checks import JSON, error_shape, json_answer, refused, succeeded, verified
 from processes import ROOT, WRAPPED, can_connect, wait_until
 from test_protocol import GET, post_params
+from test_resources import known, running
 from transports import parse_cgi
 
 SANITIZED = "asan" in os.environ.get("B", "")
@@ -50,6 +51,10 @@ COLD_CRASHES = {
     # glibc 2.36 reads nsswitch.conf.
     ("libc.so.6", "getpwuid"),
 }
+# A library that keeps a little of a request for ever when memory runs out in
+# it: libcurl 7.88, one or two blocks, while it sends the head. The same path of
+# ours with a peer that closes the connection keeps nothing.
+LEAKS = {"libcurl.so.4": 2}
 CRASH_TALK = rb"Assertion `|^Unexpected error\.$"
 
 
@@ -185,7 +190,7 @@ class Sweep:
     def __init__(self, subject):
         self.subject = subject
         self.hung_up = self.crashes = self.errors = self.tried = 0
-        self.count = 0
+        self.count = self.leaked = 0
         self.begin()
 
     def next_request(self):
@@ -255,31 +260,59 @@ class Sweep:
         self.judge(answer)
 
     def check(self, number, sticky):
-        """attempt(), and what must hold after it."""
+        """attempt(), and what must hold after it: the next request is
+        answered, by the same process, and nothing is left behind."""
         before = self.subject.process.pid
         try:
-            self.attempt(number, sticky)
-            if self.subject.process.poll() is not None:
-                self.begin()
+            # What is kept once is no leak: OpenSSL's last 16 errors, an
+            # idle connection to Agora.
+            for _ in range(3):
+                self.attempt(number, sticky)
+                if self.subject.process.poll() is not None:
+                    self.begin()
+                    return
+                self.good()
+                assert self.subject.process.pid == before
+                if not self.grown():
+                    return
+            if self.leaked <= self.library_leak():
                 return
-            self.good()
-            assert self.subject.process.pid == before
-            self.no_leak()
+            raise AssertionError(f"leaks: {self.baseline}")
         except AssertionError as error:
             raise AssertionError(
                 f"allocation {number}{' and all later' if sticky else ''}: "
                 f"{error}; {self.subject.where()}") from error
 
-    def no_leak(self):
-        """As much memory and as many descriptors as after the warm-up."""
-        def leaked():
-            blocks, descriptors = self.settled()
-            return (blocks - self.baseline[0],
-                    descriptors - self.baseline[1])
-        deadline = time.monotonic() + 2
-        while max(leaked()) > 0 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert max(leaked()) <= 0, f"blocks, descriptors: {leaked()}"
+    def library_leak(self):
+        """How many blocks a library may lose where memory ran out."""
+        return max((LEAKS.get(file, 0) for file, _, _ in
+                    self.subject.memory.place), default=0)
+
+    def grown(self):
+        """Whether it has more memory or descriptors than before."""
+        deadline = time.monotonic() + 1
+        while True:
+            now = self.settled()
+            if now[0] <= self.baseline[0] and now[1] <= self.baseline[1]:
+                return False
+            if time.monotonic() > deadline:
+                break
+        self.leaked = now[0] - self.baseline[0]
+        self.baseline = now
+        return True
+
+
+
+def start_request(upstream, **changes):
+    """Channel, params and body of a start with all that a body can have."""
+    channel = upstream.channel() + "-" + 40 * "x"
+    body = json.dumps({
+        "channelName": channel, "rtcUid": "5", "userUid": "6",
+        "parameters": {"output_audio_codec": "OPUSFB"},
+        **{f"unknown{number}": number for number in range(16)},
+        "more": [300 * "y", {"a": 1.5}, None, True, 40 * [1]],
+        **changes}).encode()
+    return channel, post_params("/v2/startAgent", body), body
 
 
 class GetConfig(Sweep):
@@ -309,6 +342,101 @@ def test_e02_get_config_without_memory(rig, upstream, library, sticky):
         for number in range(1, sweep.count + 2):
             sweep.check(number, sticky)
         assert sweep.errors > 20 and sweep.hung_up <= 1
+    finally:
+        subject.close()
+
+
+class Start(Sweep):
+    """Whatever is answered, no agent runs that the caller was not told of,
+    and the one that does is the one that was asked for."""
+
+    def __init__(self, subject, upstream):
+        self.upstream = upstream
+        self.channel = None
+        super().__init__(subject)
+
+    def next_request(self):
+        self.channel, params, body = start_request(self.upstream)
+        return params, body
+
+    def right(self, answer):
+        assert succeeded(answer)["data"]["channel_name"] == self.channel
+        for entry in self.upstream.joins(self.channel):
+            assert entry["body"]["properties"]["parameters"][
+                "output_audio_codec"] == "OPUSFB"
+        known(self.upstream, self.channel, answer)
+
+    def judge(self, answer):
+        if self.subject.process.poll() is None:
+            known(self.upstream, self.channel, answer)
+
+
+class Stop(Sweep):
+    """An agent is stopped, or the caller learns that it may not be and can
+    stop it again."""
+
+    def __init__(self, subject, upstream):
+        self.upstream = upstream
+        self.channel = self.request = None
+        super().__init__(subject)
+
+    def next_request(self):
+        self.channel = self.upstream.channel()
+        agent = self.upstream.sandbox.join(self.channel).json()["agent_id"]
+        body = json.dumps({"agentId": agent}).encode()
+        self.request = post_params("/v2/stopAgent", body), body
+        return self.request
+
+    def right(self, answer):
+        assert "data" not in succeeded(answer)
+        assert not running(self.upstream, self.channel)
+
+    def judge(self, answer):
+        if answer is None or answer.status != 200:
+            if self.subject.process.poll() is None and \
+                    running(self.upstream, self.channel):
+                self.right(self.subject.answer(*self.request))
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
+@pytest.mark.parametrize("kind", [Start, Stop])
+def test_e02_call_without_memory(rig, upstream, library, kind, sticky, shard):
+    """The allocations of a start or a stop in a warm process, from its
+    arrival to the last of what is done for it."""
+    endpoint = "start_agent" if kind is Start else "stop_agent"
+    subject = Subject(rig.programs, library, endpoint,
+                      rig.env_file("default"))
+    try:
+        sweep = kind(subject, upstream)
+        # A stop that fails is tried again, after pauses.
+        tries = 5 if kind is Stop and sticky else 16
+        for number in reached(shard, sweep.count, 1 + sweep.count // tries):
+            sweep.check(number, sticky)
+        print(f"{sweep.count} allocations, {sweep.tried} tried: "
+              f"{sweep.errors} errors, {sweep.crashes} crashes, "
+              f"{sweep.hung_up} hung up")
+        assert sweep.count > 100
+    finally:
+        subject.close()
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
+def test_e02_start_as_cgi_without_memory(rig, upstream, library, sticky,
+                                         shard):
+    """The same for a process that starts for it, OpenSSL and all."""
+    subject = Subject(rig.programs, library, "start_agent",
+                      rig.env_file("default"))
+    try:
+        sweep = CgiSweep(subject, succeeded)
+        count = sweep.count(*start_request(upstream)[1:])
+        for number in reached(shard, count, 1 + count // 24):
+            channel, params, body = start_request(upstream)
+            answer = sweep.check(number, sticky, params, body)
+            if not subject.memory.crash:
+                known(upstream, channel, answer)
+        assert sweep.errors > 0
     finally:
         subject.close()
 
@@ -359,7 +487,7 @@ class CgiSweep:
 
     def _look(self, done):
         if self.subject.memory.crash:
-            assert done.returncode < 0 and not done.stdout
+            assert done.returncode != 0 and not done.stdout
             assert self.subject.crash_is_known(cold=True), self.subject.where()
             self.crashes += 1
             return None
@@ -409,18 +537,6 @@ def test_e02_e03_get_config_as_cgi_without_memory(rig, upstream, library,
         assert sweep.errors > 0
     finally:
         subject.close()
-
-
-def start_request(upstream, **changes):
-    """Channel, params and body of a start with all that a body can have."""
-    channel = upstream.channel() + "-" + 40 * "x"
-    body = json.dumps({
-        "channelName": channel, "rtcUid": "5", "userUid": "6",
-        "parameters": {"output_audio_codec": "OPUSFB"},
-        **{f"unknown{number}": number for number in range(16)},
-        "more": [300 * "y", {"a": 1.5}, None, True, 40 * [1]],
-        **changes}).encode()
-    return channel, post_params("/v2/startAgent", body), body
 
 
 @pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
