@@ -41,6 +41,7 @@ reserve(struct buf *buf, size_t extra)
 	if (extra > buf->max - buf->len ||
 	    extra > SIZE_MAX / 2 - buf->len - 1) {
 		buf->failed = true;
+		buf->full = true;
 		return false;
 	}
 	need = buf->len + extra + 1;
@@ -103,6 +104,7 @@ buf_reset(struct buf *buf)
 {
 	buf->len = 0;
 	buf->failed = false;
+	buf->full = false;
 	if (buf->data != NULL)
 		buf->data[0] = '\0';
 }

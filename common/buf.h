@@ -15,6 +15,7 @@ struct buf {
 	size_t size;
 	bool fixed; /* data is the caller's */
 	bool failed;
+	bool full; /* failed at the ceiling, not for want of memory */
 };
 
 /* An empty buffer for at most ${ceiling} bytes: struct buf b = BUF(64) */

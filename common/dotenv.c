@@ -212,10 +212,12 @@ keep(struct reader *reader, const struct dotenv_statement *statement,
 	buf_reset(&reader->plain);
 	unescape(&reader->plain, &statement->value);
 	replace_variables(reader);
-	if (reader->failed || buf_failed(&reader->plain) ||
-	    buf_failed(&reader->value) || reader->value.len > reader->left)
+	if (reader->value.full || reader->value.len > reader->left)
 		return fail_set(fail, FAIL_CONFIG,
 		    "the values are longer than %d bytes", DOTENV_VALUES_MAX);
+	if (reader->failed || buf_failed(&reader->plain) ||
+	    buf_failed(&reader->value))
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	reader->left -= reader->value.len;
 	return set_value(reader->env, &statement->name, buf_str(&reader->value),
 	    fail);

@@ -66,10 +66,10 @@ struct token_claims {
 
 /*
  * Has OpenSSL and zlib make what they make once. Starting cold, OpenSSL 3.0
- * crashes at some failed allocations; a server should be past that when
- * requests come.
- * Returns 0, or -1 with ${fail} set to FAIL_INTERNAL; tokens may be built all
- * the same, later.
+ * crashes at some failed allocations, and after others works no more; a
+ * server should be past that when requests come.
+ * Returns 0, or -1 with ${fail} set to FAIL_INTERNAL; another process may have
+ * more luck.
  */
 int token_prepare(struct fail *fail);
 

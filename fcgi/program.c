@@ -229,10 +229,10 @@ serve(const struct endpoint *endpoint, struct listener *listener)
 	struct fail fail = { 0 };
 	int status = 1;
 
-	if (listener != NULL && token_prepare(&fail) == -1)
-		log_warn("%s: %s", endpoint->name, fail.text);
-	fail = (struct fail){ 0 };
-	if (service_open(&service, endpoint, &fail) == -1) {
+	/* An OpenSSL that could not start stays like that: a new process. */
+	if (listener != NULL && token_prepare(&fail) == -1) {
+		log_error("%s: %s", endpoint->name, fail.text);
+	} else if (service_open(&service, endpoint, &fail) == -1) {
 		log_error("%s: %s", endpoint->name, fail.text);
 		if (listener == NULL)
 			cgi_refuse(&service, &fail);

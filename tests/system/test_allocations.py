@@ -613,7 +613,9 @@ def test_e03_start_without_memory(rig, library, endpoint, shard):
         subject.serve()
         count, _ = memory.disarm()
         serves_later(subject, params)
-        for number in reached(shard, count, 1 if count < 400 else 100):
+        # The settings are read at the end.
+        for number in [*reached(shard, count, 100),
+                       *range(count - 60 + shard, count, SHARDS)]:
             for sticky in (False, True):
                 memory.start_over()
                 memory.arm(number, sticky)
