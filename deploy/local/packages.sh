@@ -2,7 +2,7 @@
 # Makes sure that what "make run", "make test" or "make lint" needs is there:
 # installs the missing Debian packages, or lists what is missing elsewhere.
 #
-#   packages.sh run|test|fuzz|lint [nginx|apache]
+#   packages.sh run|test|coverage|fuzz|lint [nginx|apache]
 set -eu
 
 purpose=$1
@@ -26,6 +26,10 @@ needs() {
 		program python3 python3
 		program openssl openssl
 	END
+	if [ "$purpose" = coverage ]; then
+		echo program gcovr gcovr
+		purpose='test'
+	fi
 	if [ "$purpose" = fuzz ]; then
 		echo program clang clang
 		echo program afl-clang-fast afl++
