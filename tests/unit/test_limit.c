@@ -157,6 +157,7 @@ take_together(const char *folder, int children, int times)
 
 			for (int j = 0; j < times; j++)
 				got += limit_take(&six, shared, 7, NOW) == 0;
+			shared_close(shared);
 			_exit(got);
 		}
 	}

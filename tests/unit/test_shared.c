@@ -349,7 +349,9 @@ no_swap_is_lost_among_processes(void **state)
 	for (size_t i = 0; i < 8; i++) {
 		pid[i] = fork();
 		if (pid[i] == 0) {
-			count(opened(), 7, 500);
+			shared = opened();
+			count(shared, 7, 500);
+			shared_close(shared);
 			_exit(0);
 		}
 	}
