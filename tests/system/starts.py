@@ -74,6 +74,7 @@ class Backend:
         if wrap:
             self.how["wrap"] = wrap
         self.programs = {}
+        self.lock = threading.Lock()
 
     def __enter__(self):
         return self
@@ -90,10 +91,11 @@ class Backend:
 
     def program(self, name):
         """The one of that name, which runs from its first use on."""
-        if name not in self.programs:
-            self.programs[name] = self.rig.programs.listen(
-                name, self.env_file, **self.how)
-        return self.programs[name]
+        with self.lock:
+            if name not in self.programs:
+                self.programs[name] = self.rig.programs.listen(
+                    name, self.env_file, **self.how)
+            return self.programs[name]
 
     def issued(self):
         """A channel that get_config has issued, its agent's uid and its

@@ -3,8 +3,10 @@ judge is the sandbox: which calls it saw, which agents run, and who knows of
 them."""
 
 import email.utils
+import itertools
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -14,7 +16,7 @@ import preload
 from client import Sandbox
 from network import hole
 from processes import PATIENCE, SLOW, wait_until
-from starts import START_S, Backend, side_by_side
+from starts import NOISE_S, START_S, Backend, side_by_side
 from test_join_body import US
 from test_protocol import rss_kib
 
@@ -107,13 +109,13 @@ def test_c16_failed_once(rig, what):
 
 def test_c16_failed_always(rig):
     """An error if no agent runs, the agent if one does."""
+    channel = named(rig.upstream, "500")
+    recovered(rig, named(rig.upstream, "500-done"))
     with Backend(rig) as backend:
-        channel = named(rig.upstream, "500")
         body = backend.start(channel).failed()
         assert body["upstream"] == {"status": 500, "reason": "InternalError"}
         assert len(rig.upstream.joins(channel)) == 3
-        none_runs(rig.upstream, channel)
-    recovered(rig, named(rig.upstream, "500-done"))
+    none_runs(rig.upstream, channel)
 
 
 @pytest.mark.parametrize("member", ["agent_id", "taskId", None])
@@ -383,6 +385,105 @@ def test_c20_http2(rig, weather, folder):
     assert len(sandbox.running("fault-lostx1_goaway")) == 1
 
 
+# -- Agora is slow, or never answers -----------------------------------------
+
+def packets_vanish(rig, library):
+    """3 s for a connection; another host is tried, not the same one."""
+    with hole(["127.0.0.1"]) as port:
+        base = f"https://127.0.0.1:{port}/api"
+        with Backend(rig, base=base) as backend:
+            ended = backend.start("one").within(3)
+            assert ended.seconds > 2.9
+            body = ended.failed("was not sent")
+            assert body["upstream"]["reason"] == "upstream_unreachable"
+            backend.stop("NOBODY").failed("was not sent")
+    env = preload.environment(library, [(name, "silent") for name in US])
+    with Backend(rig, env=env, AGORA_API_BASE_URL="", AGORA_AREA="US") as backend:
+        ended = backend.start("one").within(3 * 3.25)
+        assert ended.seconds > 8.7
+        ended.failed("was not sent")
+
+
+def never_answered(rig):
+    """8 s for a join, the same name on the same host, then the truth."""
+    upstream, channel = rig.upstream, named(rig.upstream, "hang")
+    with Backend(rig) as backend:
+        ended = backend.start(channel)
+        body = ended.failed("did not answer the start in time")
+        assert body["upstream"] == {"status": 504,
+                                    "reason": "upstream_timeout"}
+        attempts = upstream.joins(channel)
+        assert len({entry["body"]["name"] for entry in attempts}) == 1
+        assert 2 <= len(attempts) <= 3
+        for gap in gaps(attempts):
+            assert ATTEMPT_S <= gap < (ATTEMPT_S + 2 + NOISE_S) * PATIENCE
+    assert "orphan_possible" in backend.log()
+    none_runs(upstream, channel)
+
+
+def answered_too_late(rig):
+    """The agent that comes when the client has its error is stopped."""
+    upstream, channel = rig.upstream, rig.upstream.channel()
+    upstream.sandbox.fault("join", match={"channel": channel, "nth": 1},
+                           hang=True, execute_after_s=START_S + 1.5)
+    upstream.fault(channel, hang=True)
+    with Backend(rig) as backend:
+        backend.start(channel).failed("did not answer")
+    assert "orphan_possible" not in backend.log()
+    agent = upstream.agent(channel)
+    assert agent["status"] == "STOPPED" and agent["leaves"]
+
+
+def trickles(rig, do):
+    """A byte a second, of every answer: the limits are the whole call's."""
+    upstream, channel = rig.upstream, rig.upstream.channel()
+    upstream.sandbox.fault(match={"channel": channel}, **do)
+    with Backend(rig) as backend:
+        ended = backend.start(channel)
+        assert ended.seconds > ATTEMPT_S
+        ended.failed("did not answer the start in time")
+        (agent,) = upstream.sandbox.running(channel)
+    # Agora never told whose agent it is.
+    assert "orphan_possible" in backend.log()
+    assert upstream.agent(channel)["agent_id"] == agent["agent_id"]
+
+
+def trickles_once(rig, what):
+    """The list has what the join did not tell in 8 s."""
+    ended = recovered(rig, named(rig.upstream, what + "x1"))
+    assert ATTEMPT_S <= ended.seconds
+
+
+def endless(rig):
+    """What is larger than any answer is given up early."""
+    upstream = rig.upstream
+    with Backend(rig) as backend:
+        backend.start(named(upstream, "lostx1")).started()
+        pid = backend.program("start_agent").pid
+        before = rss_kib(pid)
+        for what in ("big-body", "many-headers", "big-header", "gzip-bomb",
+                     "many-hints"):
+            channel = named(upstream, what + "x1")
+            ended = backend.start(channel).within(START_S / 2)
+            one_agent(upstream, channel, ended.started())
+        if not SLOW:
+            assert rss_kib(pid) - before <= 1024
+
+
+def test_c02_c04_c07_c08_limits(rig, programs):
+    """All that takes its time, at the same time."""
+    library = preload.build(programs.folder)
+    side_by_side({
+        "C02": lambda: packets_vanish(rig, library),
+        "C04 hang": lambda: never_answered(rig),
+        "C04 late": lambda: answered_too_late(rig),
+        "C07 head": lambda: trickles(rig, {"drip": 1}),
+        "C07 body": lambda: trickles(rig, {"drip_body": 1}),
+        "C07 head once": lambda: trickles_once(rig, "drip-1"),
+        "C07 body once": lambda: trickles_once(rig, "drip-body-1"),
+        "C08": lambda: endless(rig)})
+
+
 # -- Stopping ----------------------------------------------------------------
 
 def test_c22_stops(rig):
@@ -404,6 +505,106 @@ def test_c22_stops(rig):
         channel, agent_id = running("route")
         backend.stop(agent_id).failed("route")
         backend.stop("NOBODY").failed("NOBODY", 404)
+
+
+# -- Agora is gone for a while -----------------------------------------------
+
+def gone_for_a_moment(rig, sandbox, mode):
+    """A stop outlives three seconds without Agora."""
+    with Backend(rig, **at(sandbox)) as backend:
+        agent_id = backend.start("room").started()
+        sandbox.network(mode, for_s=3)
+        ended = backend.stop(agent_id)
+        assert ended.answer.status == 200
+        assert ended.seconds > 2.9
+    assert not sandbox.running()
+
+
+def gone_for_long(rig, sandbox, seconds):
+    """Five starts a second: soon they fail at once, and all is well soon
+    after Agora is back."""
+    ends, threads = [], []
+    with Backend(rig, **at(sandbox)) as backend:
+        def start(number):
+            ends.append((number, backend.start(f"dead-{number}")))
+        sandbox.network("refused")
+        for number in range(5 * seconds):
+            thread = threading.Thread(target=start, args=(number,))
+            thread.start()
+            threads.append(thread)
+            time.sleep(0.2)
+        for thread in threads:
+            thread.join()
+        assert len(ends) == 5 * seconds
+        later = sorted(ended.seconds for number, ended in ends if number > 9)
+        for _, ended in ends:
+            ended.failed()
+        refused = [ended for _, ended in ends if ended.failed()["upstream"][
+            "reason"] == "upstream_circuit_open"]
+        assert {ended.answer.header("Retry-After")
+                for ended in refused} == {"10"}
+        # Five until it is given up, then one for every ten seconds.
+        called = len(ends) - len(refused)
+        assert called == backend.log().count(": not sent: ")
+        assert called <= 5 + 1.1 * seconds / 10 + 1, called
+        assert later[len(later) * 9 // 10] < 0.05 + 0.1 * NOISE_S * PATIENCE
+        sandbox.network("on")
+        back = time.monotonic()
+        number = itertools.count()
+        wait_until(lambda: backend.start(f"alive-{next(number)}")
+                   .answer.status == 200, 12 + NOISE_S * PATIENCE, "a start")
+        print("again after", round(time.monotonic() - back, 1), "s")
+
+
+def often_unavailable(rig, sandbox, count, share):
+    """Retries are one in ten calls, and the ten in stock."""
+    sandbox.faults([{"match": {"call": "join"}, "do": {"status": 503},
+                     "chance": share}])
+    numbers = iter(range(count))
+    good = []
+    with Backend(rig, **at(sandbox)) as backend:
+        def client():
+            for number in numbers:
+                if backend.start(f"room-{number}").answer.status == 200:
+                    good.append(number)
+        side_by_side({str(n): client for n in range(16)})
+    calls = len(sandbox.ledger(call="join"))
+    print(count, "starts", len(good), "good", calls, "calls")
+    assert calls - count <= 10 + 0.1 * calls
+    assert len(sandbox.running()) == len(good) > 0
+
+
+def test_c23_c24_c25_outages(rig, weather):
+    """Short and long ones, and one of many calls."""
+    long, some = weather(), weather()
+    side_by_side({
+        "C23 refused": lambda box=weather(): gone_for_a_moment(
+            rig, box, "refused"),
+        "C23 silent": lambda box=weather(): gone_for_a_moment(
+            rig, box, "silent"),
+        "C24": lambda: gone_for_long(rig, long, 60 if FULL else 12),
+        "C25": lambda: often_unavailable(rig, some, 300, 0.5)})
+
+
+@pytest.mark.skipif(not FULL, reason="SLOW_TESTS: takes ten minutes")
+@pytest.mark.timeout(1200)
+def test_c25_ten_minutes(rig, weather):
+    """Five starts a second, one call in ten unavailable."""
+    sandbox = weather()
+    sandbox.faults([{"match": {"call": "join"}, "do": {"status": 503},
+                     "chance": 0.1}])
+    with Backend(rig, **at(sandbox)) as backend:
+        threads = []
+        for number in range(3000):
+            threads.append(threading.Thread(target=backend.start,
+                                            args=(f"room-{number}",)))
+            threads[-1].start()
+            time.sleep(0.2)
+        for thread in threads:
+            thread.join()
+    calls = len(sandbox.ledger(call="join"))
+    print("3000 starts", len(sandbox.running()), "good", calls, "calls")
+    assert calls - 3000 <= 10 + 0.1 * calls
 
 
 # -- The clock ---------------------------------------------------------------
