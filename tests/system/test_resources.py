@@ -128,6 +128,28 @@ def test_e01_hardly_more_memory_than_when_idle(rig):
     assert program.stop() == 0
 
 
+@plain
+def test_e01_starts_with_hardly_any_memory(rig, upstream):
+    """40 starts at once, whose TLS does not find room for all."""
+    env_file = rig.env_file("default")
+    program = rig.programs.listen("start_agent", env_file, 0)
+    other = rig.programs.listen("get_config", env_file, 0)
+    start(program, upstream)
+    limit(program.pid, resource.RLIMIT_AS,
+          address_space(program.pid) + 3 * 2 ** 20)
+    outcomes = crowd(program, 40, lambda: start(
+        program, upstream, f"fault-slow-1_{upstream.channel()}"))
+    succeeded(get(other.socket))
+    limit(program.pid, resource.RLIMIT_AS, None)
+    for channel, answer in filter(None, outcomes):
+        if answer.status != 200:
+            refused(answer, 500)
+        known(upstream, channel, answer)
+    assert sum(outcome is not None for outcome in outcomes) > 20
+    succeeded(start(program, upstream)[1])
+    assert program.stop() == 0 and other.stop() == 0
+
+
 # -- E04: no random numbers --------------------------------------------------
 
 GETRANDOM = {"x86_64": 318, "aarch64": 278}
