@@ -1,28 +1,23 @@
-#include <stdio.h>
-
 #include "common/claim.h"
 #include "common/shared.h"
 
-#define RANDOM_BITS 20 /* of a number; the rest is its time, monotonic ms */
-#define TRY_MS (START_BUDGET_MS + 2 * START_CLEANUP_MS) /* the longest start */
-#define STOP_MS 15000 /* longer than a stop takes */
-/* An agent that a client got earlier is known to be older than this start. */
-#define HAVE_BEFORE_MS 6000
+/* How long the word of a process that was killed counts. */
+#define TRY_MS (START_BUDGET_MS + 2000)
+#define STOP_MS 15000 /* a stop, and a look that was under way meanwhile */
+
 #define SWAPS_MAX 8 /* when others keep changing the same number */
 
 static uint64_t
 number(const struct claim *claim, int64_t now_ms)
 {
-	return (uint64_t)now_ms << RANDOM_BITS |
-	    claim->random >> (32 - RANDOM_BITS);
+	return SHARED_TIME(now_ms) | claim->random >> (32 - SHARED_LOW_BITS);
 }
 
 /* Whether ${number} is another start's, of ${since_ms} or later. */
 static bool
 others_since(uint64_t number, uint64_t mine, int64_t since_ms)
 {
-	return number != 0 && number != mine &&
-	    (int64_t)(number >> RANDOM_BITS) >= since_ms;
+	return number != 0 && number != mine && SHARED_MS(number) >= since_ms;
 }
 
 static uint64_t
@@ -55,16 +50,15 @@ take_back(struct claim *claim, uint64_t key, uint64_t *mine)
 }
 
 static void
-make_keys(struct claim *claim, const char *certificate, const char *name)
+make_try_keys(struct claim *claim, const char *name)
 {
 	char purpose[] = "try 0";
 
 	for (int i = 0; i < CLAIM_TRIES; i++) {
 		purpose[4] = (char)('0' + i);
-		claim->try_key[i] = shared_key(certificate, purpose, name);
+		claim->try_key[i] =
+		    shared_key(claim->certificate, purpose, name);
 	}
-	claim->have_key = shared_key(certificate, "have", name);
-	claim->stop_key = shared_key(certificate, "stop", name);
 }
 
 void
@@ -74,9 +68,9 @@ claim_take(struct claim *claim, struct shared *shared, const char *certificate,
 	uint64_t oldest = UINT64_MAX;
 
 	*claim = (struct claim){ .shared = shared,
-		.began_ms = now_ms,
+		.certificate = certificate,
 		.random = random };
-	make_keys(claim, certificate, name);
+	make_try_keys(claim, name);
 	/* A free place has the number 0, and so is the oldest. */
 	for (int i = 0; i < CLAIM_TRIES; i++) {
 		uint64_t there = number_at(claim, claim->try_key[i]);
@@ -90,44 +84,64 @@ claim_take(struct claim *claim, struct shared *shared, const char *certificate,
 }
 
 static bool
-others_try(const struct claim *claim, int64_t since_ms)
+others_try(const struct claim *claim, int64_t now_ms)
 {
 	for (int i = 0; i < CLAIM_TRIES; i++)
 		if (others_since(number_at(claim, claim->try_key[i]),
-			claim->try_mine, since_ms))
+			claim->try_mine, now_ms - TRY_MS))
 			return true;
 	return false;
 }
 
+static bool
+others_have(const struct claim *claim, const char *agent_id)
+{
+	return number_at(claim,
+		   shared_key(claim->certificate, "have", agent_id)) != 0;
+}
+
+static bool
+others_stop(const struct claim *claim, const char *agent_id, int64_t now_ms)
+{
+	uint64_t key = shared_key(claim->certificate, "stop", agent_id);
+
+	return others_since(number_at(claim, key), claim->stop_mine,
+	    now_ms - STOP_MS);
+}
+
 enum start_others
-claim_others(const struct claim *claim, int64_t now_ms)
+claim_others(const struct claim *claim, const char *agent_id, int64_t now_ms)
 {
-	if (others_since(number_at(claim, claim->have_key), claim->have_mine,
-		claim->began_ms - HAVE_BEFORE_MS))
+	/* First: who stops trying has said before that its client has it. */
+	bool try = others_try(claim, now_ms);
+
+	if (*agent_id != '\0' && others_have(claim, agent_id))
 		return START_OTHERS_HAVE;
-	if (others_since(number_at(claim, claim->stop_key), claim->stop_mine,
-		now_ms - STOP_MS))
+	if (*agent_id != '\0' && others_stop(claim, agent_id, now_ms))
 		return START_OTHERS_STOP;
-	return others_try(claim, now_ms - TRY_MS) ? START_OTHERS_TRY :
-						    START_OTHERS_NONE;
+	return try ? START_OTHERS_TRY : START_OTHERS_NONE;
 }
 
 void
-claim_have(struct claim *claim, int64_t now_ms)
+claim_have(struct claim *claim, const char *agent_id, int64_t now_ms)
 {
-	claim->have_mine = put(claim, claim->have_key, number(claim, now_ms));
+	(void)put(claim, shared_key(claim->certificate, "have", agent_id),
+	    number(claim, now_ms));
 }
 
 void
-claim_have_not(struct claim *claim)
+claim_stop(struct claim *claim, const char *agent_id, int64_t now_ms)
 {
-	take_back(claim, claim->have_key, &claim->have_mine);
-}
+	uint64_t there, mine = number(claim, now_ms);
 
-void
-claim_stop(struct claim *claim, int64_t now_ms)
-{
-	claim->stop_mine = put(claim, claim->stop_key, number(claim, now_ms));
+	claim->stop_key = shared_key(claim->certificate, "stop", agent_id);
+	there = number_at(claim, claim->stop_key);
+	if (others_since(there, claim->stop_mine, now_ms - STOP_MS))
+		return;
+	claim->stop_mine = 0;
+	if (claim->shared != NULL &&
+	    shared_swap(claim->shared, claim->stop_key, there, mine))
+		claim->stop_mine = mine;
 }
 
 void
@@ -139,6 +153,5 @@ claim_stop_not(struct claim *claim)
 void
 claim_drop(struct claim *claim)
 {
-	take_back(claim, claim->stop_key, &claim->stop_mine);
 	take_back(claim, claim->my_try_key, &claim->try_mine);
 }

@@ -4,8 +4,8 @@
  * Starts of one name meet at Agora, where they share the agent. What Agora
  * cannot know is that a start which failed for one client, and which now
  * wants to stop the agent it may have made, would take it away from another
- * client. So every start says in the shared table that it tries, that its
- * client has the agent, and that it is about to stop it.
+ * client. So every start says in the shared table that it tries a name, which
+ * agent its client has, and which one it stops.
  */
 #ifndef COMMON_CLAIM_H
 #define COMMON_CLAIM_H
@@ -19,13 +19,13 @@ struct shared;
 #define CLAIM_TRIES 4 /* simultaneous starts of one name that are told apart */
 
 struct claim {
-	struct shared *shared; /* borrowed; NULL: none, nobody is seen */
-	int64_t began_ms;
+	struct shared *shared;   /* borrowed; NULL: none, nobody is seen */
+	const char *certificate; /* borrowed */
 	uint32_t random; /* what tells this start's numbers from others' */
 
 	/* Places in the table, and the numbers of this start there or 0. */
-	uint64_t try_key[CLAIM_TRIES], have_key, stop_key;
-	uint64_t try_mine, have_mine, stop_mine;
+	uint64_t try_key[CLAIM_TRIES], stop_key;
+	uint64_t try_mine, stop_mine;
 	uint64_t my_try_key; /* which of the four it got */
 };
 
@@ -37,22 +37,28 @@ struct claim {
 void claim_take(struct claim *claim, struct shared *shared,
     const char *certificate, const char *name, int64_t now_ms, uint32_t random);
 
-/* What others do with the agent. */
-enum start_others claim_others(const struct claim *claim, int64_t now_ms);
+/*
+ * What others do with the agent ${agent_id}, or else with the name. "" is an
+ * agent that nobody has or stops.
+ */
+enum start_others claim_others(const struct claim *claim, const char *agent_id,
+    int64_t now_ms);
 
-/* Says that the client of this start has the agent, or after all has not. */
-void claim_have(struct claim *claim, int64_t now_ms);
-void claim_have_not(struct claim *claim);
+/* Says that the client of this start has ${agent_id}. Before claim_drop(). */
+void claim_have(struct claim *claim, const char *agent_id, int64_t now_ms);
 
 /*
- * Says that this start is about to stop the agent, or after all is not. Look
- * at claim_others() again in between: of two that act at the same time, at
- * least one sees the other.
+ * Says that this start is about to stop ${agent_id}, unless another one is.
+ * Look at claim_others() again after it: of a start that stops an agent and
+ * one that finds it for its client, at least one sees the other. Stays on
+ * record for a while, because others may still hear that it runs.
  */
-void claim_stop(struct claim *claim, int64_t now_ms);
+void claim_stop(struct claim *claim, const char *agent_id, int64_t now_ms);
+
+/* This start does not stop it after all. */
 void claim_stop_not(struct claim *claim);
 
-/* This start is over. What its client has stays on record for a while. */
+/* This start does not try any more: its client was told, or left. */
 void claim_drop(struct claim *claim);
 
 #endif

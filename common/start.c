@@ -268,8 +268,8 @@ do_stop(struct start *start, const struct start_step *step,
 	int64_t now_ms = sys_monotonic_ms();
 	enum start_others others;
 
-	claim_stop(&start->claim, now_ms);
-	others = claim_others(&start->claim, now_ms);
+	claim_stop(&start->claim, start->agent_id, now_ms);
+	others = claim_others(&start->claim, start->agent_id, now_ms);
 	if (others == START_OTHERS_NONE)
 		return stop_begin(start->agora, start->settings,
 		    start->agent_id, seconds_now(start), step->ms, stopped,
@@ -362,14 +362,16 @@ tell(struct start *start, enum start_answer answer)
 	struct fail fail = { 0 };
 	bool taken;
 
-	if (answer != START_SAY_STARTED) {
+	if (answer == START_SAY_STARTED) {
+		taken = start->answer(start->arg, start->agent_id, NULL);
+		if (taken)
+			claim_have(&start->claim, start->agent_id,
+			    sys_monotonic_ms());
+	} else {
 		explain(start, answer, &fail);
-		return start->answer(start->arg, NULL, &fail);
+		taken = start->answer(start->arg, NULL, &fail);
 	}
-	claim_have(&start->claim, sys_monotonic_ms());
-	taken = start->answer(start->arg, start->agent_id, NULL);
-	if (!taken)
-		claim_have_not(&start->claim);
+	claim_drop(&start->claim);
 	return taken;
 }
 
@@ -384,7 +386,6 @@ start_end(struct start *start, const struct start_step *step)
 			  "id=%s",
 		    start->name, start->request_id);
 	loop_timer_clear(start->agora->loop, &start->timer);
-	claim_drop(&start->claim);
 	start->agora->starts--;
 	start->agora->working--;
 	settings_free(start->settings);
@@ -403,7 +404,8 @@ look_around(const struct start *start, struct start_event *event)
 	event->hosts_open =
 	    agora_hosts_open(agora, start->settings, event->now_ms);
 	if (event->kind != START_BEGIN && event->kind != START_JOINED)
-		event->others = claim_others(&start->claim, event->now_ms);
+		event->others =
+		    claim_others(&start->claim, start->agent_id, event->now_ms);
 	/* Without one, pauses are merely less random. */
 	(void)!sys_random(&event->random, sizeof(event->random));
 }

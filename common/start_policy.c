@@ -107,10 +107,12 @@ stop(struct start_policy *p, const struct start_event *e)
 static struct start_step
 clean_up(struct start_policy *p, const struct start_event *e)
 {
+	if (!p->ours)
+		return look(p, e);
 	/* Theirs to stop now, or being stopped. */
 	if (e->others == START_OTHERS_HAVE || e->others == START_OTHERS_STOP)
 		return step_end(p, false);
-	return p->ours ? stop(p, e) : look(p, e);
+	return stop(p, e);
 }
 
 /* The client was answered, or left: is there something to clean up? */
@@ -144,6 +146,7 @@ join(struct start_policy *p, const struct start_event *e)
 		.retry = p->retry };
 
 	p->state = START_AT_JOINING;
+	p->ours = false; /* of what was found before nothing is left */
 	p->tried |= 1u << p->host;
 	p->joins++;
 	return step;

@@ -68,10 +68,10 @@ enum start_event_kind {
 	START_STOP_FAILED,
 };
 
-/* What others do with the same name; see claim.h. */
+/* What others do with the agent whose id was learned last; see claim.h. */
 enum start_others {
 	START_OTHERS_NONE,
-	START_OTHERS_TRY,  /* somebody else is starting it, too */
+	START_OTHERS_TRY,  /* somebody else is starting one of this name */
 	START_OTHERS_STOP, /* somebody else is stopping it right now */
 	START_OTHERS_HAVE, /* somebody else's client was told of it */
 };

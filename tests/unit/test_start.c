@@ -726,6 +726,17 @@ test_old_agent_in_a_late_answer(void **state)
 
 /* ---- time --------------------------------------------------------------- */
 
+/* Ends every call as it would on a bad day, until nothing is left to do. */
+static void
+run_to_the_end(void)
+{
+	for (int i = 0; i < 200 && agora_working(&agora) > 0; i++) {
+		if (wire.calls > 0)
+			wire_end_call(0, wire_outcome(HTTP_BROKEN));
+		wire_pass(500);
+	}
+}
+
 static void
 test_calls_are_clipped_to_the_budget(void **state)
 {
@@ -748,6 +759,8 @@ test_calls_are_clipped_to_the_budget(void **state)
 	wire_break(HTTP_BROKEN);
 	expect_told_of_failure(504);
 	assert_true(wire.ms - WIRE_T0 <= START_BUDGET_MS);
+	run_to_the_end();
+	wire_expect_nothing();
 }
 
 /* Nothing is heard any more: cleaned up for a while, then the log says so. */
@@ -949,6 +962,13 @@ test_stop_that_fails(void **state)
 	wire_reply(200, JOINED);
 	wire_pass(0);
 	wire_reply(403, "");
+	assert_int_equal(wire.orphans, 0);
+	wire_pass(START_LOOK_EVERY_MS); /* is tried again while there is time */
+	wire_expect("POST", "/agents/A1/leave");
+	for (int i = 0; i < 4 && wire.calls > 0; i++) {
+		wire_reply(403, "");
+		wire_pass(START_LOOK_EVERY_MS);
+	}
 	assert_int_equal(wire.orphans, 1);
 	wire_expect_nothing();
 	/* One that is gone already is stopped. */
@@ -962,18 +982,282 @@ test_stop_that_fails(void **state)
 	wire_expect_nothing();
 }
 
-/* ---- without memory ----------------------------------------------------- */
+/* ---- starts of one name ------------------------------------------------- */
 
-/* Ends every call as it would on a bad day, until nothing is left to do. */
-static void
-run_to_the_end(void)
+#define RUNNING "{\"name\":\"" NAME "\",\"status\":\"RUNNING\"}"
+#define CONFLICT_A1 "{\"agent_id\":\"A1\"}"
+#define LISTED_A1 "{\"data\":{\"list\":[{\"agent_id\":\"A1\"}]}}"
+
+static struct client other;
+
+static int
+setup_two(void **state)
 {
-	for (int i = 0; i < 200 && agora_working(&agora) > 0; i++) {
-		if (wire.calls > 0)
-			wire_end_call(0, wire_outcome(HTTP_BROKEN));
-		wire_pass(500);
-	}
+	static char base[] = "https://127.0.0.1:8443/x";
+	struct fail fail = { 0 };
+
+	setup(state);
+	other = (struct client){ 0 };
+	settings.api_base_url = base;
+	agora.shared = shared_open(NULL, &fail);
+	return agora.shared == NULL;
 }
+
+static int
+teardown_two(void **state)
+{
+	(void)state;
+	shared_close(agora.shared);
+	return 0;
+}
+
+/* Begins ${of}; its first join is then the only call on its way. */
+static void
+begin_client(struct client *of)
+{
+	assert_int_equal(try_to_begin(of, NULL), 0);
+	wire_pass(0);
+	expect_join(NAME);
+}
+
+/* ${of} starts, and is told of A1, which runs already. */
+static void
+share_a1(struct client *of)
+{
+	begin_client(of);
+	wire_reply(409, CONFLICT_A1);
+	wire_expect("GET", "/agents/A1");
+	wire_reply(200, RUNNING);
+	assert_int_equal(of->answers, 1);
+	assert_string_equal(of->agent_id, "A1");
+}
+
+/* ${of} starts, and its join's answer is lost. */
+static void
+begin_and_lose_the_answer(struct client *of)
+{
+	begin_client(of);
+	wire_break(HTTP_BROKEN);
+}
+
+/* Its client leaves; it finds A1 in the list. */
+static void
+give_up_and_find_a1(struct client *of)
+{
+	of->gone = true;
+	start_client_left(of->start);
+	wire_expect("GET", LIST_RUNNING);
+	wire_reply(200, LISTED_A1);
+	wire_expect("GET", "/agents/A1");
+	wire_reply(200, RUNNING);
+	wire_pass(0);
+}
+
+static void
+expect_over(void)
+{
+	assert_int_equal(wire.orphans, 0);
+	wire_expect_nothing();
+}
+
+static void
+test_two_share_one_agent(void **state)
+{
+	(void)state;
+	begin_client(&client);
+	wire_reply(200, JOINED);
+	assert_string_equal(client.agent_id, "A1");
+	share_a1(&other);
+	expect_over();
+}
+
+static void
+test_what_another_client_has_is_not_stopped(void **state)
+{
+	(void)state;
+	begin_and_lose_the_answer(&client);
+	share_a1(&other);
+	give_up_and_find_a1(&client);
+	expect_over();
+}
+
+/* Two have it, a third does not take it: it still is the first two's. */
+static void
+test_what_two_clients_have_is_not_stopped(void **state)
+{
+	struct client third = { .gone = true };
+
+	(void)state;
+	begin_and_lose_the_answer(&client);
+	share_a1(&other);
+	share_a1(&third);
+	give_up_and_find_a1(&client);
+	expect_over();
+}
+
+static void
+test_not_taken_what_another_client_has(void **state)
+{
+	(void)state;
+	client.gone = true;
+	begin_and_lose_the_answer(&client);
+	share_a1(&other);
+	wire_pass(500);
+	expect_join(NAME);
+	wire_reply(409, CONFLICT_A1);
+	wire_reply(200, RUNNING); /* as far as this one knows, its own */
+	assert_string_equal(client.agent_id, "A1");
+	wire_pass(0);
+	expect_over();
+}
+
+/* What another client may still be told of is waited for. */
+static void
+test_another_one_tries(void **state)
+{
+	(void)state;
+	begin_and_lose_the_answer(&client);
+	begin_client(&other);
+	client.gone = true;
+	start_client_left(client.start);
+	wire_end_call(1, wire_answer(200, LISTED_A1));
+	wire_end_call(1, wire_answer(200, RUNNING));
+	expect_join(NAME);
+	wire_pass(600); /* waits, and looks again at what the other does */
+	expect_join(NAME);
+	wire_reply(409, CONFLICT_A1);
+	wire_reply(200, RUNNING);
+	assert_string_equal(other.agent_id, "A1");
+	wire_pass(600);
+	expect_over();
+}
+
+/* Neither client wants it any more: one of the two stops it. */
+static void
+test_both_give_up(void **state)
+{
+	(void)state;
+	begin_and_lose_the_answer(&client);
+	begin_and_lose_the_answer(&other);
+	client.gone = other.gone = true;
+	start_client_left(client.start);
+	start_client_left(other.start);
+	wire_end_call(0, wire_answer(200, LISTED_A1));
+	wire_end_call(1, wire_answer(200, RUNNING));
+	wire_pass(0);
+	wire_end_call(0, wire_answer(200, LISTED_A1));
+	wire_end_call(1, wire_answer(200, RUNNING));
+	wire_pass(0);
+	wire_expect("POST", "/agents/A1/leave"); /* still the first one's */
+	wire_reply(200, "");
+	expect_over();
+}
+
+/* A stop that failed is tried again, though it is on record already. */
+static void
+test_stop_tried_again(void **state)
+{
+	(void)state;
+	client.gone = true;
+	begin_client(&client);
+	wire_reply(200, JOINED);
+	wire_pass(0);
+	wire_reply(403, "");
+	wire_pass(START_LOOK_EVERY_MS);
+	wire_expect("POST", "/agents/A1/leave");
+	wire_reply(200, "");
+	wire_expect_nothing();
+}
+
+/* What a client had a moment ago is not what it starts now. */
+static void
+test_start_after_a_stop(void **state)
+{
+	(void)state;
+	begin_client(&other);
+	wire_reply(200, JOINED);
+	wire_pass(1000);
+	client.gone = true;
+	begin_client(&client);
+	wire_reply(200, "{\"agent_id\":\"A2\"}");
+	wire_pass(0);
+	wire_expect("POST", "/agents/A2/leave");
+	wire_reply(200, "");
+	expect_over();
+}
+
+/* An agent that is being stopped is not handed out. */
+static void
+test_another_one_stops_it(void **state)
+{
+	(void)state;
+	begin_and_lose_the_answer(&client);
+	give_up_and_find_a1(&client);
+	assert_int_equal(try_to_begin(&other, NULL), 0);
+	wire_pass(0);
+	wire_end_call(1, wire_answer(409, CONFLICT_A1));
+	wire_end_call(1, wire_answer(200, RUNNING));
+	assert_int_equal(other.answers, 0);
+	wire_reply(200, ""); /* the stop */
+	wire_pass(500);
+	expect_join(NAME);
+	wire_reply(200, "{\"agent_id\":\"A2\"}");
+	assert_string_equal(other.agent_id, "A2");
+	expect_over();
+}
+
+/* Nor when the look that says that it runs comes after the stop is over. */
+static void
+test_another_one_has_stopped_it(void **state)
+{
+	(void)state;
+	begin_and_lose_the_answer(&client);
+	give_up_and_find_a1(&client);
+	assert_int_equal(try_to_begin(&other, NULL), 0);
+	wire_pass(0);
+	wire_end_call(1, wire_answer(409, CONFLICT_A1));
+	wire_end_call(0, wire_answer(200, "")); /* the stop */
+	wire_reply(200, RUNNING);
+	assert_int_equal(other.answers, 0);
+	wire_pass(500);
+	expect_join(NAME);
+	wire_reply(200, "{\"agent_id\":\"A2\"}");
+	assert_string_equal(other.agent_id, "A2");
+	expect_over();
+}
+
+/*
+ * It was told to wait for another one's stop, joins again, and that join's
+ * answer is lost: what it made is looked for, not the one that was stopped.
+ */
+static void
+test_lost_after_another_one_stopped_it(void **state)
+{
+	(void)state;
+	begin_and_lose_the_answer(&client);
+	give_up_and_find_a1(&client);
+	assert_int_equal(try_to_begin(&other, NULL), 0);
+	wire_pass(0);
+	wire_end_call(1, wire_outcome(HTTP_BROKEN));
+	wire_pass(500);
+	wire_end_call(1, wire_answer(409, CONFLICT_A1));
+	wire_end_call(1, wire_answer(200, RUNNING));
+	wire_reply(200, ""); /* the stop */
+	wire_pass(500);
+	expect_join(NAME);
+	other.gone = true;
+	start_client_left(other.start);
+	wire_break(HTTP_BROKEN);
+	wire_expect("GET", LIST_RUNNING);
+	wire_reply(200, "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
+	wire_reply(200, RUNNING);
+	wire_pass(0);
+	wire_expect("POST", "/agents/A2/leave");
+	wire_reply(200, "");
+	expect_over();
+}
+
+/* ---- without memory ----------------------------------------------------- */
 
 static void
 test_no_memory(void **state)
@@ -1032,6 +1316,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
+#define TWO(name) cmocka_unit_test_setup_teardown(name, setup_two, teardown_two)
 		TEST(test_joined),
 		TEST(test_answer_comes_from_the_loop),
 		TEST(test_refusals_are_final),
@@ -1071,10 +1356,22 @@ main(void)
 		TEST(test_client_leaves_during_a_list),
 		TEST(test_answer_that_is_not_taken),
 		TEST(test_stop_that_fails),
+		TWO(test_two_share_one_agent),
+		TWO(test_what_another_client_has_is_not_stopped),
+		TWO(test_what_two_clients_have_is_not_stopped),
+		TWO(test_not_taken_what_another_client_has),
+		TWO(test_another_one_tries),
+		TWO(test_both_give_up),
+		TWO(test_stop_tried_again),
+		TWO(test_start_after_a_stop),
+		TWO(test_another_one_stops_it),
+		TWO(test_another_one_has_stopped_it),
+		TWO(test_lost_after_another_one_stopped_it),
 		TEST(test_no_memory),
 		TEST(test_no_memory_does_not_hold_up_the_loop),
 		TEST(test_no_random_numbers),
 #undef TEST
+#undef TWO
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -601,6 +601,27 @@ test_others(void **state)
 	assert_end(&play, START_SAY_FAILED, false);
 }
 
+/* Another's client has some agent: says nothing of the one that is looked for. */
+static void
+test_others_have_what_is_not_ours(void **state)
+{
+	struct play play = joining(1);
+
+	(void)state;
+	tell(&play, START_UNKNOWN);
+	play.event.others = START_OTHERS_HAVE;
+	assert_int_equal(tell(&play, START_CLIENT_LEFT), START_DO_LIST);
+
+	/* Ours was being stopped; what came after it is not known. */
+	play = joining_again();
+	play.event.others = START_OTHERS_STOP;
+	tell(&play, START_CONFLICT_ID);
+	assert_int_equal(tell(&play, START_AGENT_ALIVE), START_DO_PAUSE);
+	assert_int_equal(tell(&play, START_TIME), START_DO_JOIN);
+	tell(&play, START_CLIENT_LEFT);
+	assert_int_equal(tell(&play, START_UNKNOWN), START_DO_LIST);
+}
+
 static void
 test_client_leaves(void **state)
 {
@@ -1109,6 +1130,7 @@ main(void)
 		cmocka_unit_test(test_cleanup_stops_what_it_finds),
 		cmocka_unit_test(test_cleanup_leaves_foreign_agents_alone),
 		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_others_have_what_is_not_ours),
 		cmocka_unit_test(test_client_leaves),
 		cmocka_unit_test(test_client_leaves_in_a_pause),
 		cmocka_unit_test(test_client_leaves_before_the_first_join),
