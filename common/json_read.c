@@ -24,7 +24,7 @@ struct reader {
 	enum json_read_result result;
 };
 
-static int read_value(struct reader *reader, struct json **value);
+static int read_value(struct reader *reader, struct json **out);
 
 static int
 fail_with(struct reader *reader, enum json_read_result result)
@@ -40,7 +40,9 @@ next_token(struct reader *reader)
 	while (reader->at < reader->len &&
 	    ascii_is_space(reader->text[reader->at]))
 		reader->at++;
-	return reader->at < reader->len ? reader->text[reader->at] : '\0';
+	if (reader->at == reader->len)
+		return '\0';
+	return reader->text[reader->at];
 }
 
 static int
