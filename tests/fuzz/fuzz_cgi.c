@@ -149,7 +149,9 @@ run(const char *settings, const char *lines, const char *body, size_t body_len)
 	service.settings->require_token = strchr(settings, 't') != NULL;
 	service.settings_checked = 0;
 	start_anew();
+	world_one_process = true;
 	CHECK(cgi_serve(&service, params) == 0);
+	world_one_process = false;
 	CHECK(upstream_open() == 0);
 	method = params_get(params, "REQUEST_METHOD");
 	check_answer(method != NULL && strcmp(method, "HEAD") == 0);

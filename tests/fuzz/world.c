@@ -15,6 +15,7 @@
 #define ROUNDS_MAX 100000 /* of the loop for one input */
 #define OUTPUT_MAX (256 * 1024)
 
+bool world_one_process;
 static int64_t clock_ms = CLOCK_START_MS;
 static unsigned int rounds;
 static uint64_t random_state;
@@ -26,6 +27,7 @@ int __real_epoll_wait(int fd, struct epoll_event *events, int max, int ms);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int ms);
 ssize_t __real_write(int fd, const void *data, size_t len);
 ssize_t __wrap_write(int fd, const void *data, size_t len);
+pid_t __real_fork(void);
 pid_t __wrap_fork(void);
 int64_t __wrap_sys_now(void);
 int __wrap_sys_random(void *data, size_t len);
@@ -120,10 +122,12 @@ __wrap_write(int fd, const void *data, size_t len)
 	return (ssize_t)len;
 }
 
-/* An input is run by one process. */
+/* An input is run by one process; AFL++ itself needs several. */
 pid_t
 __wrap_fork(void)
 {
+	if (!world_one_process)
+		return __real_fork();
 	errno = EAGAIN;
 	return -1;
 }

@@ -44,6 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  */
 void world_reset(void);
 
+/* While it is set, fork(2) fails. */
+extern bool world_one_process;
+
 /* What was written to standard output since the reset. NUL at [*len]. */
 const char *world_output(size_t *len);
 
