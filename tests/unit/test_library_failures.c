@@ -23,9 +23,12 @@
 
 /* Which call from now on fails; 0: none. */
 static int failing_hmac, failing_init, failing_deflate, failing_inflate;
+static int failing_calloc;
+static bool greedy; /* zlib wants more pieces of memory than it ever did */
 
 int __real_hmac_sha256(const void *key, size_t key_len, const void *msg,
     size_t len, uint8_t mac[static HMAC_SIZE]);
+void *__real_calloc(size_t count, size_t size);
 int __real_deflateInit_(z_streamp stream, int level, const char *version,
     int size);
 int __real_deflate(z_streamp stream, int flush);
@@ -47,9 +50,33 @@ __wrap_hmac_sha256(const void *key, size_t key_len, const void *msg, size_t len,
 	return -1;
 }
 
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+	return fails(&failing_calloc) ? NULL : __real_calloc(count, size);
+}
+
+/* Takes all that it is given. */
+static int
+init_greedily(z_streamp stream)
+{
+	void *piece[64];
+	size_t count = 0;
+
+	do {
+		assert_in_range(count, 0, 63);
+		piece[count] = stream->zalloc(stream->opaque, 1, 1);
+	} while (piece[count++] != NULL);
+	while (count-- > 0)
+		stream->zfree(stream->opaque, piece[count]);
+	return Z_MEM_ERROR;
+}
+
 int
 __wrap_deflateInit_(z_streamp stream, int level, const char *version, int size)
 {
+	if (greedy)
+		return init_greedily(stream);
 	return fails(&failing_init) ?
 	    Z_MEM_ERROR :
 	    __real_deflateInit_(stream, level, version, size);
@@ -112,6 +139,11 @@ no_token_without_zlib(void **state)
 	(void)state;
 	failing_init = 1; /* first of all, while there is no state yet */
 	expect_no_token();
+	failing_calloc = 1;
+	expect_no_token();
+	greedy = true;
+	expect_no_token();
+	greedy = false;
 	good_token(token);
 	failing_deflate = 1; /* the state is made anew after it */
 	expect_no_token();
