@@ -114,6 +114,9 @@ add_program(struct settings_source *source, int place, const char *program)
 		path = realpath("/proc/self/exe", NULL);
 	if (path != NULL && cut_last(path) && cut_last(path))
 		add_folder(source, place, path);
+	/* Without memory it would be a place fewer, and nobody would know. */
+	if (path == NULL && errno == ENOMEM)
+		source->failed = true;
 	free(path);
 }
 
