@@ -5,6 +5,7 @@ the end. After every test, what the programs wrote to stderr is read: a line
 that is not one of their log lines fails the test.
 """
 
+import os
 import pathlib
 import shutil
 import sys
@@ -18,6 +19,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "sandbox"),
 
 # pylint: disable=wrong-import-position
 import rig as rig_module  # noqa: E402
+from client import Sandbox  # noqa: E402
 from processes import PATIENCE, WRAPPED  # noqa: E402
 from programs import Programs  # noqa: E402
 from upstream import Upstream  # noqa: E402
@@ -55,6 +57,24 @@ def upstream(programs):
     session = Upstream(programs.folder)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def weather(programs, upstream):
+    """A maker of sandboxes whose network and faults are the test's own."""
+    made = []
+
+    def make(*options):
+        folder = programs.file("weather")
+        os.mkdir(folder, 0o755)
+        made.append(Sandbox(folder, *options,
+                            app_id=upstream.sandbox.app_id,
+                            app_certificate=upstream.certificate))
+        made[-1].start()
+        return made[-1]
+    yield make
+    for sandbox in made:
+        sandbox.stop(check=False)
 
 
 @pytest.fixture(scope="session")

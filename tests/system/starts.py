@@ -2,14 +2,17 @@
 one test's faults do to breakers and retries is not another test's."""
 
 import json
+import os
 import threading
 import time
 
 import fcgi_client as fc
-from checks import refused, succeeded
-from processes import PATIENCE
+import servers
+from checks import JSON, refused, succeeded
+from processes import ENDPOINTS, PATIENCE
+from rig import NO_LIMIT
 from test_protocol import GET, post_params
-from transports import parse_cgi
+from transports import Http, http_bytes, parse_cgi
 
 # What is promised of every answer, and what a busy machine adds to it.
 START_S = 20.5
@@ -36,6 +39,12 @@ def side_by_side(cases):
         thread.join()
     if failures:
         raise ExceptionGroup("failed", failures)
+
+
+def at(sandbox):
+    """The settings that lead a backend to a sandbox."""
+    return {"AGORA_API_BASE_URL": sandbox.base_url,
+            "AGORA_CA_FILE": sandbox.ca_file}
 
 
 class Ended:
@@ -129,3 +138,42 @@ class Backend:
         """One stop; it never takes longer than promised."""
         return self.post("stop_agent", "/v2/stopAgent",
                          {"agentId": agent_id}).within(STOP_S)
+
+
+class Site(Backend):
+    """The same behind an nginx of their own; start() and stop() go by it."""
+
+    def __init__(self, rig, **how):
+        super().__init__(rig, **how)
+        folder = rig.programs.file("nginx")
+        os.mkdir(folder, 0o755)
+        self.server = servers.Nginx(folder, replace=NO_LIMIT, sockets={
+            name: self.program(name).socket for name in ENDPOINTS})
+        self.http = Http("nginx", self.server)
+
+    def __exit__(self, kind, *unused):
+        if kind:
+            self.server.expect("")  # the first error is the one to show
+        self.server.stop()
+        super().__exit__(kind)
+
+    def post(self, name, path, members):
+        """The answer to a POST of these members, and how long it took."""
+        return self.ask("POST", path, [JSON], json.dumps(members).encode())
+
+    def ask(self, *request):
+        """The answer to a request, and how long it took."""
+        begun = time.monotonic()
+        answer = self.http.request(*request)
+        return Ended(answer, time.monotonic() - begun)
+
+    def leave_after(self, seconds, channel, origin):
+        """Asks for a start and hangs up; returns whether something of the
+        answer had come."""
+        body = json.dumps({"channelName": channel, "rtcUid": "5",
+                           "userUid": "6"}).encode()
+        with self.http.connect() as connection:
+            connection.send(http_bytes(
+                "POST", "/v2/startAgent", [JSON, ("Origin", origin)], body))
+            time.sleep(seconds)
+            return connection.readable()

@@ -13,41 +13,15 @@ import pytest
 
 import http2
 import preload
-from client import Sandbox
 from network import hole
 from processes import PATIENCE, SLOW, wait_until
-from starts import NOISE_S, START_S, Backend, side_by_side
+from starts import NOISE_S, START_S, Backend, at, side_by_side
 from test_join_body import US
 from test_protocol import rss_kib
 
 FULL = bool(os.environ.get("SLOW_TESTS"))
 ATTEMPT_S = 8
 REFUSED = "https://127.0.0.1:9/api"  # nobody listens on port 9
-
-
-@pytest.fixture(name="weather")
-def sandboxes(programs, upstream):
-    """A maker of sandboxes whose network is the test's own."""
-    project = {"app_id": upstream.sandbox.app_id,
-               "app_certificate": upstream.certificate}
-    made = []
-
-    def make(*options):
-        folder = programs.file("sandbox")
-        os.mkdir(folder, 0o755)
-        sandbox = Sandbox(folder, *options, **project)
-        made.append(sandbox)
-        sandbox.start()
-        return sandbox
-    yield make
-    for sandbox in made:
-        sandbox.stop(check=False)
-
-
-def at(sandbox):
-    """The settings that lead a backend to a sandbox."""
-    return {"AGORA_API_BASE_URL": sandbox.base_url,
-            "AGORA_CA_FILE": sandbox.ca_file}
 
 
 def named(upstream, what, call=""):
