@@ -129,7 +129,10 @@ write_answer(const char *answer, size_t len)
 	return 0;
 }
 
-/* Lets the web server go: what it waits for ends, and all pipes to it. */
+/*
+ * Lets the web server go: what it waits for ends, and all pipes to it. With
+ * Apache's mod_cgid standard input and output are one socket.
+ */
 static void
 release_parent(struct cgi *cgi)
 {
@@ -137,6 +140,7 @@ release_parent(struct cgi *cgi)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null != -1) {
+		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
 		close(null);
