@@ -47,6 +47,11 @@ def at(sandbox):
             "AGORA_CA_FILE": sandbox.ca_file}
 
 
+def members(channel, uid="5", user="6"):
+    """The body of a start, as data."""
+    return {"channelName": channel, "rtcUid": uid, "userUid": user}
+
+
 class Ended:
     """How a request ended, and after how many seconds."""
 
@@ -128,11 +133,10 @@ class Backend:
                             timeout=60 * PATIENCE)
         return Ended(parse_cgi(answer.stdout), time.monotonic() - begun)
 
-    def start(self, channel, uid="5", user="6"):
+    def start(self, *wish):
         """One start; it never takes longer than promised."""
-        return self.post("start_agent", "/v2/startAgent", {
-            "channelName": channel, "rtcUid": uid, "userUid": user}
-        ).within(START_S)
+        return self.post("start_agent", "/v2/startAgent",
+                         members(*wish)).within(START_S)
 
     def stop(self, agent_id):
         """One stop; it never takes longer than promised."""
@@ -167,13 +171,10 @@ class Site(Backend):
         answer = self.http.request(*request)
         return Ended(answer, time.monotonic() - begun)
 
-    def leave_after(self, seconds, channel, origin):
-        """Asks for a start and hangs up; returns whether something of the
-        answer had come."""
-        body = json.dumps({"channelName": channel, "rtcUid": "5",
-                           "userUid": "6"}).encode()
+    def leave_after(self, seconds, body, origin):
+        """Asks for a start, and hangs up."""
         with self.http.connect() as connection:
             connection.send(http_bytes(
-                "POST", "/v2/startAgent", [JSON, ("Origin", origin)], body))
+                "POST", "/v2/startAgent", [JSON, ("Origin", origin)],
+                json.dumps(body).encode()))
             time.sleep(seconds)
-            return connection.readable()

@@ -11,7 +11,7 @@ import pytest
 
 from checks import JSON, refused
 from processes import PATIENCE, wait_until
-from starts import Backend
+from starts import Backend, members
 from transports import cgi_params, parse_cgi
 
 
@@ -26,7 +26,7 @@ def lose_for_long(upstream, channel, lists=1):
 def start_request(channel):
     """A start, for request() of any transport."""
     return "POST", "/v2/startAgent", [JSON], json.dumps(
-        {"channelName": channel, "rtcUid": "5", "userUid": "6"}).encode()
+        members(channel)).encode()
 
 
 def cleaned_up(upstream, channel):
