@@ -183,7 +183,7 @@ torture:
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full
 valgrind:
 	@$(PACKAGES) test
-	@$(MAKE) --no-print-directory -s unit B=build-plain VARIANT=plain \
+	@WALKS=1000 $(MAKE) --no-print-directory -s unit B=build-plain VARIANT=plain \
 	    UNIT_RUNNER="$(VALGRIND)"
 	@$(MAKE) --no-print-directory -s all B=build-plain VARIANT=plain
 	@# Workers are executed anew, hence --trace-children.

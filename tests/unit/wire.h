@@ -35,6 +35,7 @@
 
 /* A call on its way. */
 struct wire_call {
+	int number; /* the first is 1 */
 	char method[8], url[1024], authorization[1024], body[4096];
 	int64_t timeout_ms;
 	bool fresh;
@@ -240,7 +241,8 @@ http_start(struct http *http, const struct http_request *request,
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	assert_true(wire.calls < WIRE_MAX);
 	assert_true(request->timeout_ms > 0);
-	*call = (struct wire_call){ .timeout_ms = request->timeout_ms,
+	*call = (struct wire_call){ .number = ++wire.sent,
+		.timeout_ms = request->timeout_ms,
 		.fresh = request->fresh,
 		.done = done,
 		.arg = arg };
@@ -250,7 +252,6 @@ http_start(struct http *http, const struct http_request *request,
 	    request->authorization);
 	wire_copy(call->body, sizeof(call->body), request->body);
 	wire.calls++;
-	wire.sent++;
 	return 0;
 }
 
