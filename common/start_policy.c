@@ -405,15 +405,17 @@ next_name(struct start_policy *p, const struct start_event *e)
 }
 
 /*
- * The agent that a conflict named was looked at. It has our name: whoever made
- * it, it is the one that the client wants. Whether a join of this start made
- * it counts only when it must be stopped.
+ * The agent that a conflict named was looked at. If it has our name, it is the
+ * one that the client wants, whoever made it. Whether a join of this start
+ * made it counts only when it must be stopped.
  */
 static struct start_step
 checked(struct start_policy *p, const struct start_event *e)
 {
 	if (e->kind == START_AGENT_DEAD)
 		return p->answered ? step_end(p, false) : next_name(p, e);
+	if (e->kind == START_AGENT_FOREIGN)
+		return look(p, e); /* somebody else's: as if none was named */
 	if (e->kind == START_AGENT_OLD)
 		p->unknown = false; /* it held the name all the time */
 	if (e->kind == START_AGENT_ALIVE)

@@ -492,6 +492,30 @@ test_unclear_looks(void **state)
 	expect_started("A2");
 }
 
+/* An id lets its owner stop the agent: only of our own name it is given out. */
+static void
+test_conflict_with_another_name(void **state)
+{
+	static const char *const names[] = { "agent_other_1", NAME "_r1" };
+	char body[128];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		setup(state);
+		begin_and_collide();
+		snprintf(body, sizeof(body),
+		    "{\"name\":\"%s\",\"status\":\"RUNNING\"}", names[i]);
+		wire_reply(200, body);
+		assert_int_equal(client.answers, 0);
+		wire_expect("GET", LIST_RUNNING);
+		wire_reply(200, NONE);
+		wire_reply(200, NONE);
+		wire_pass(500);
+		expect_join(NAME);
+		wire_reply(200, JOINED);
+		expect_started("A1");
+	}
+}
+
 /* Burnt names: the next one at once, on the same host. */
 static void
 test_names_of_dead_agents(void **state)
@@ -1334,6 +1358,7 @@ main(void)
 		TEST(test_conflicts_that_name_none),
 		TEST(test_states_of_a_living_agent),
 		TEST(test_unclear_looks),
+		TEST(test_conflict_with_another_name),
 		TEST(test_names_of_dead_agents),
 		TEST(test_suffixes),
 		TEST(test_more_suffixes_than_there_are),
