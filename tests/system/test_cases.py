@@ -9,7 +9,7 @@ import pytest
 
 from processes import ROOT
 
-GROUPS = "ABCDEFH"  # those that are complete
+GROUPS = "ABCDEFGH"  # those that are complete
 APACHE = re.compile("apache|proxy|fcgid|htaccess")
 
 
