@@ -67,11 +67,11 @@ def weather(programs, upstream):
     def make(*options):
         folder = programs.file("weather")
         os.mkdir(folder, 0o755)
-        made.append(Sandbox(folder, *options,
-                            app_id=upstream.sandbox.app_id,
-                            app_certificate=upstream.certificate))
-        made[-1].start()
-        return made[-1]
+        sandbox = Sandbox(folder, *options, app_id=upstream.sandbox.app_id,
+                          app_certificate=upstream.certificate)
+        made.append(sandbox)
+        sandbox.start()
+        return sandbox
     yield make
     for sandbox in made:
         sandbox.stop(check=False)
