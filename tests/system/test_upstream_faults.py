@@ -81,7 +81,7 @@ def test_c16_failed_once(rig, what):
     recovered(rig, named(rig.upstream, what + "x1"))
 
 
-def test_c16_failed_always(rig):
+def failed_always(rig):
     """An error if no agent runs, the agent if one does."""
     channel = named(rig.upstream, "500")
     recovered(rig, named(rig.upstream, "500-done"))
@@ -117,38 +117,31 @@ def elsewhere(upstream, channel, count):
             .json()["agent_id"] for number in range(100, 100 + count)]
 
 
-def test_c15_not_ours(rig):
-    """Nothing that the list shows is taken when it may be another's: two
-    agents, an old one, one of another name. None of them is stopped."""
-    upstream = rig.upstream
+def several_listed(rig):
+    """Two could be ours: neither is taken."""
+    upstream, channel = rig.upstream, rig.upstream.channel()
+    with Backend(rig) as backend:
+        theirs = elsewhere(upstream, channel, 2)
+        upstream.fault(channel, close="before")
+        body = backend.start(channel).failed("several agents")
+        assert body["upstream"]["reason"] == "upstream_ambiguous"
+    assert "orphan_possible" in backend.log()
+    assert {agent["agent_id"] for agent
+            in upstream.sandbox.running(channel)} == set(theirs)
 
-    def two():
-        with Backend(rig) as backend:
-            channel = upstream.channel()
-            theirs = elsewhere(upstream, channel, 2)
-            upstream.fault(channel, close="before")
-            body = backend.start(channel).failed("several agents")
-            assert body["upstream"]["reason"] == "upstream_ambiguous"
-            wait_until(lambda: "orphan_possible" in backend.log(),
-                       20 * PATIENCE, "the end of the search")
-            assert {agent["agent_id"] for agent
-                    in upstream.sandbox.running(channel)} == set(theirs)
 
-    def one(channel, **members):
-        with Backend(rig) as backend:
-            (theirs,) = elsewhere(upstream, channel, 1)
-            if members:
-                upstream.sandbox.set_agent(theirs, **members)
-            upstream.fault(channel, close="before")
-            backend.start(channel).failed()
-            assert upstream.agent(channel)["agent_id"] == theirs
-        assert upstream.agent(channel)["status"] == "RUNNING"
-
-    side_by_side({
-        "two": two,
-        "old": lambda: one(upstream.channel(),
-                           start_ts=int(time.time()) - 60),
-        "another's": lambda: one(upstream.channel())})
+def other_listed(rig, **members):
+    """One of another name, perhaps an old one: it is neither taken nor
+    stopped."""
+    upstream, channel = rig.upstream, rig.upstream.channel()
+    with Backend(rig) as backend:
+        (theirs,) = elsewhere(upstream, channel, 1)
+        if members:
+            upstream.sandbox.set_agent(theirs, **members)
+        upstream.fault(channel, close="before")
+        backend.start(channel).failed()
+    agent = upstream.agent(channel)
+    assert (agent["agent_id"], agent["status"]) == (theirs, "RUNNING")
 
 
 # -- Later -------------------------------------------------------------------
@@ -199,31 +192,41 @@ def test_c11_too_many(rig):
         "again and again": lambda: gives_up(rig, busy("1"), "1", 2)})
 
 
-def test_c12_unavailable(rig):
-    """Two refusals are outlived. More are not, and pauses differ."""
-    upstream, pauses = rig.upstream, []
+def unavailable_twice(rig):
+    """Success, after a second and after three."""
+    channel = named(rig.upstream, "503x2")
+    with Backend(rig) as backend:
+        backend.start(channel).started()
+    first, second = gaps(rig.upstream.joins(channel))
+    assert first >= 1 and second >= 3, (first, second)
 
-    def twice():
-        channel = named(upstream, "503x2")
-        with Backend(rig) as backend:
-            backend.start(channel).started()
+
+def unavailable(rig, pauses):
+    """Three attempts, then an error; adds the first pauses of four starts,
+    which take 8 of the 10 retries that a process has."""
+    upstream = rig.upstream
+    channels = [named(upstream, "503") for _ in range(4)]
+    with Backend(rig) as backend:
+        side_by_side({channel: lambda name=channel: backend.start(
+            name).failed("for now") for channel in channels})
+    for channel in channels:
         first, second = gaps(upstream.joins(channel))
         assert first >= 1 and second >= 3, (first, second)
+        none_runs(upstream, channel)
+        pauses.append(first)
 
-    def for_ever():
-        channels = [named(upstream, "503") for _ in range(4)]
-        with Backend(rig) as backend:  # 8 of the 10 retries that it has
-            side_by_side({channel: lambda name=channel: backend.start(
-                name).failed("for now") for channel in channels})
-        for channel in channels:
-            between = gaps(upstream.joins(channel))
-            assert len(between) == 2
-            assert between[0] >= 1 and between[1] >= 3, between
-            none_runs(upstream, channel)
-            pauses.append(between[0])
 
-    side_by_side({"twice": twice,
-                  **{f"for ever {n}": for_ever for n in range(5)}})
+def test_c12_c15_c16_in_vain(rig):
+    """What ends after all attempts, or takes them all, at the same time."""
+    pauses = []
+    side_by_side({
+        "C12 twice": lambda: unavailable_twice(rig),
+        **{f"C12 always {n}": lambda: unavailable(rig, pauses)
+           for n in range(5)},
+        "C15 two": lambda: several_listed(rig),
+        "C15 old": lambda: other_listed(rig, start_ts=int(time.time()) - 60),
+        "C15 another's": lambda: other_listed(rig),
+        "C16": lambda: failed_always(rig)})
     # Of twenty in a second, two are equal to the millisecond now and then.
     assert len({round(pause, 3) for pause in pauses}) >= 17
     assert max(pauses) - min(pauses) > 0.2
