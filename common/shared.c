@@ -16,10 +16,12 @@
 #include "common/shared.h"
 #include "common/sys.h"
 
-#define FILE_NAME "shared"
-#define FRESH_NAME "shared.new" /* until it is complete */
-#define SET 8                   /* slots that a key may have */
-#define PAUSE_NS 50000          /* between two tries for a lock */
+#define FILE_NAME "agora-agent.shared"
+#define FRESH_NAME "agora-agent.shared.new" /* until it is complete */
+#define LOCK_NAME "agora-agent.lock"
+#define MAGIC "agora-agent "
+#define SET 8          /* slots that a key may have */
+#define PAUSE_NS 50000 /* between two tries for a lock */
 
 struct header {
 	char form[16]; /* what follows, and how */
@@ -78,7 +80,7 @@ header_make(struct header *header)
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 
-	*header = (struct header){ .form = "agora-agent 1",
+	*header = (struct header){ .form = MAGIC "1",
 		.slots = SHARED_SLOTS,
 		.set = SET };
 	if (fd == -1)
@@ -143,18 +145,91 @@ file_replace(int folder)
 	return -1;
 }
 
-/* The file in ${folder}, made if need be. The caller has locked the folder. */
+/*
+ * Why ${fd} must be left alone, or NULL: a table, if of another form, or, after
+ * a power cut, nothing but zeros.
+ */
+static const char *
+file_fault(int fd)
+{
+	const char zeros[sizeof(MAGIC)] = { 0 };
+	char found[sizeof(MAGIC)] = { 0 };
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return strerror(errno);
+	if (!S_ISREG(st.st_mode) ||
+	    pread(fd, found, sizeof(found) - 1, 0) == -1 ||
+	    (memcmp(found, MAGIC, sizeof(MAGIC)) != 0 &&
+		memcmp(found, zeros, sizeof(zeros)) != 0))
+		return FILE_NAME " is not ours";
+	return NULL;
+}
+
+/* Opens what has the file's name; -1 with ${fault} NULL: nothing has. */
 static int
-file_open(int folder)
+file_look(int folder, int mode, const char **fault)
 {
 	int fd = openat(folder, FILE_NAME,
-	    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	    mode | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	if (fd != -1 && file_good(fd))
+	if (fd == -1)
+		*fault = errno == ENOENT ? NULL : strerror(errno);
+	else
+		*fault = file_fault(fd);
+	return fd;
+}
+
+/*
+ * The file in ${folder}, made if need be. The caller has the lock.
+ * Returns -1 with ${fault} set.
+ */
+static int
+file_open(int folder, const char **fault)
+{
+	int fd = file_look(folder, O_RDWR, fault);
+
+	if (fd != -1 && *fault == NULL && file_good(fd))
 		return fd;
 	if (fd != -1)
 		close(fd);
-	return file_replace(folder);
+	if (*fault != NULL)
+		return -1;
+	fd = file_replace(folder);
+	if (fd == -1)
+		*fault = strerror(errno);
+	return fd;
+}
+
+/*
+ * Takes the lock of ${folder}, so that all who come at the same time get the
+ * same file. It is a file that nobody else can open: a folder that others may
+ * read they could lock too. Not for ever, as set_lock().
+ * Returns what to close, or -1 with ${fault} set.
+ */
+static int
+folder_lock(int folder, const char **fault)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	int64_t until = sys_monotonic_ms() + SHARED_WAIT_MS;
+	int fd = openat(folder, LOCK_NAME,
+	    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+
+	if (fd == -1) {
+		*fault = strerror(errno);
+		return -1;
+	}
+	while (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK || sys_monotonic_ms() >= until) {
+			*fault = errno == EWOULDBLOCK ? LOCK_NAME
+			    " is held by another process" :
+							strerror(errno);
+			close(fd);
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return fd;
 }
 
 /* Why ${st} is no place for the file, or NULL. */
@@ -189,24 +264,23 @@ folder_open(const char *path, struct fail *fail)
 	return config_fail(fail, path, fault);
 }
 
-/*
- * The file in the folder ${path}. The folder is locked meanwhile, so that all
- * who come at the same time get the same file.
- */
+/* The file in the folder ${path}. */
 static int
 open_in(const char *path, struct fail *fail)
 {
 	int folder = folder_open(path, fail);
-	int fd = -1;
+	const char *fault = NULL;
+	int lock, fd = -1;
 
 	if (folder == -1)
 		return -1;
-	if (flock(folder, LOCK_EX) == 0)
-		fd = file_open(folder);
-	if (fd == -1)
-		config_fail(fail, path, strerror(errno));
+	lock = folder_lock(folder, &fault);
+	if (lock != -1) {
+		fd = file_open(folder, &fault);
+		close(lock);
+	}
 	close(folder);
-	return fd;
+	return fd != -1 ? fd : config_fail(fail, path, fault);
 }
 
 /* A file without a name. */
@@ -257,15 +331,34 @@ parent_fault(const char *path)
 	return fault;
 }
 
+/* Why what is in the folder ${path} can not be used, or NULL. */
+static const char *
+content_fault(const char *path)
+{
+	int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *fault;
+	int fd;
+
+	if (folder == -1)
+		return strerror(errno);
+	fd = file_look(folder, O_RDONLY, &fault);
+	if (fd != -1)
+		close(fd);
+	close(folder);
+	return fault;
+}
+
 int
 shared_check(const char *folder, struct fail *fail)
 {
 	const char *fault;
 	struct stat st;
 
-	if (lstat(folder, &st) == 0)
+	if (lstat(folder, &st) == 0) {
 		fault = folder_fault(&st);
-	else if (errno == ENOENT)
+		if (fault == NULL)
+			fault = content_fault(folder);
+	} else if (errno == ENOENT)
 		fault = parent_fault(folder);
 	else
 		fault = strerror(errno);

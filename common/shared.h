@@ -41,10 +41,11 @@ uint64_t shared_key(const char *certificate, const char *purpose,
  * Opens the table in ${folder}, which is made (0700) when it is not there, but
  * not its parents. Both must belong to this process's user, nobody else may
  * write into the folder or open the file, and neither may be a symbolic link.
- * A file of another form is replaced.
+ * A table of another form is replaced; a file of its name that is none is not.
  * NULL or "": a table that no other process sees.
- * Returns NULL with ${fail} set to FAIL_CONFIG, or FAIL_INTERNAL when out of
- * memory or descriptors.
+ * Returns NULL with ${fail} set to FAIL_CONFIG, also when somebody holds the
+ * lock for longer than SHARED_WAIT_MS, or FAIL_INTERNAL when out of memory or
+ * descriptors.
  */
 struct shared *shared_open(const char *folder, struct fail *fail);
 

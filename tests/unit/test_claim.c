@@ -45,7 +45,9 @@ teardown(void **state)
 
 	(void)state;
 	shared_close(shared);
-	snprintf(file, sizeof(file), "%s/shared", folder);
+	snprintf(file, sizeof(file), "%s/agora-agent.shared", folder);
+	unlink(file);
+	snprintf(file, sizeof(file), "%s/agora-agent.lock", folder);
 	unlink(file);
 	return rmdir(folder);
 }

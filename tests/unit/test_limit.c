@@ -177,8 +177,10 @@ processes_count_together(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(parent));
 	snprintf(folder, sizeof(folder), "%s/state", parent);
-	snprintf(file, sizeof(file), "%s/shared", folder);
 	assert_int_equal(take_together(folder, 10, 20), 6);
+	snprintf(file, sizeof(file), "%s/agora-agent.shared", folder);
+	unlink(file);
+	snprintf(file, sizeof(file), "%s/agora-agent.lock", folder);
 	unlink(file);
 	rmdir(folder);
 	rmdir(parent);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,7 +24,7 @@
 #define SETS (SHARED_SLOTS / 8)
 
 static char folder[64]; /* of the table; there are no others in its parent */
-static char file[96];
+static char file[96], lock_file[96];
 
 static int
 make_folder(void **state)
@@ -34,7 +35,8 @@ make_folder(void **state)
 	if (mkdtemp(parent) == NULL)
 		return -1;
 	snprintf(folder, sizeof(folder), "%s/state", parent);
-	snprintf(file, sizeof(file), "%s/shared", folder);
+	snprintf(file, sizeof(file), "%s/agora-agent.shared", folder);
+	snprintf(lock_file, sizeof(lock_file), "%s/agora-agent.lock", folder);
 	return 0;
 }
 
@@ -43,6 +45,7 @@ remove_folder(void **state)
 {
 	(void)state;
 	unlink(file);
+	unlink(lock_file);
 	unlink(folder);
 	rmdir(folder);
 	*strrchr(folder, '/') = '\0';
@@ -223,17 +226,13 @@ a_file_of_another_form_is_replaced(void **state)
 	assert_int_equal(chmod(file, 0644), 0);
 	assert_replaced("readable by all");
 
+	scribble(0, (char[64]){ 0 }, 64);
+	assert_replaced("zeros, after a power cut");
+
 	snprintf(other, sizeof(other), "%s-other", file);
-	assert_int_equal(rename(file, other), 0);
-	assert_int_equal(symlink(other, file), 0);
-	assert_replaced("symbolic link");
-	unlink(file);
-	assert_int_equal(link(other, file), 0);
+	assert_int_equal(link(file, other), 0);
 	assert_replaced("hard link");
 	unlink(other);
-	unlink(file);
-	assert_int_equal(mkfifo(file, 0600), 0);
-	assert_replaced("pipe");
 }
 
 static void
@@ -260,6 +259,7 @@ a_file_that_vanishes_is_made_anew_by_all(void **state)
 	(void)state;
 	assert_true(shared_swap(one, 7, 0, 10));
 	unlink(file);
+	unlink(lock_file);
 	rmdir(folder);
 	assert_int_equal(shared_get(one, 7), 0);
 	assert_true(shared_swap(two, 7, 0, 11));
@@ -308,6 +308,48 @@ a_folder_that_others_may_change_is_refused(void **state)
 	rmdir(elsewhere);
 	assert_refused("/proc/nothing/here", "No such file");
 	assert_refused("/dev/null", "ot a");
+}
+
+/* Makes a file of the table's name that is none. */
+static void
+make_foreign(const char *text)
+{
+	FILE *out = fopen(file, "w");
+
+	assert_non_null(out);
+	fputs(text, out);
+	fclose(out);
+}
+
+static void
+what_is_no_table_is_left_alone(void **state)
+{
+	char other[128], text[32] = "";
+	FILE *in;
+
+	(void)state;
+	assert_int_equal(mkdir(folder, 0700), 0);
+	make_foreign("agora-agents\n");
+	assert_refused(folder, "agora-agent.shared is not ours");
+	make_foreign("0");
+	assert_refused(folder, "agora-agent.shared is not ours");
+	in = fopen(file, "r");
+	assert_non_null(fgets(text, sizeof(text), in));
+	assert_string_equal(text, "0");
+	fclose(in);
+
+	snprintf(other, sizeof(other), "%s-other", file);
+	assert_int_equal(rename(file, other), 0);
+	assert_int_equal(symlink(other, file), 0);
+	assert_refused(folder, "symbolic links");
+	unlink(file);
+	unlink(other);
+	assert_int_equal(mkfifo(file, 0600), 0);
+	assert_refused(folder, "agora-agent.shared is not ours");
+	unlink(file);
+	assert_int_equal(mkdir(file, 0700), 0);
+	assert_refused(folder, "directory");
+	rmdir(file);
 }
 
 static void
@@ -445,6 +487,68 @@ a_stopped_process_stops_nobody_else(void **state)
 	shared_close(shared);
 }
 
+/* In a child: does flock(2) on ${path}, keeps it, and is stopped. */
+static pid_t
+stopped_with_flock(const char *path)
+{
+	pid_t pid = fork();
+	int fd, status;
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fd = open(path, O_RDONLY);
+		if (flock(fd, LOCK_EX) == 0)
+			raise(SIGSTOP);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	return pid;
+}
+
+/* Everybody can lock a folder that he can read. */
+static void
+a_locked_folder_is_in_nobodys_way(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(mkdir(folder, 0755), 0);
+	pid = stopped_with_flock(folder);
+	alarm(10);
+	shared_close(opened());
+	alarm(0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void
+a_held_lock_is_not_waited_for_for_ever(void **state)
+{
+	struct fail fail = { 0 };
+	struct shared *shared = opened();
+	int64_t began;
+	struct stat st;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(stat(lock_file, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	pid = stopped_with_flock(lock_file);
+	began = sys_monotonic_ms();
+	alarm(10);
+	assert_null(shared_open(folder, &fail));
+	assert_in_range(sys_monotonic_ms() - began, SHARED_WAIT_MS, 10000);
+	assert_int_equal(fail.kind, FAIL_CONFIG);
+	assert_non_null(strstr(fail.text, "is held by another process"));
+	assert_true(shared_swap(shared, 7, 0, 10)); /* who is in, is in */
+	alarm(0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	shared_close(shared);
+	shared_close(opened());
+}
+
 #define TEST(name)                                                             \
 	cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
@@ -463,10 +567,13 @@ main(void)
 		TEST(half_a_file_of_a_killed_process_is_in_nobodys_way),
 		TEST(a_file_that_vanishes_is_made_anew_by_all),
 		TEST(a_folder_that_others_may_change_is_refused),
+		TEST(what_is_no_table_is_left_alone),
 		TEST(a_check_makes_nothing),
 		TEST(no_swap_is_lost_among_processes),
 		TEST(a_killed_process_leaves_a_table_that_works),
 		TEST(a_stopped_process_stops_nobody_else),
+		TEST(a_locked_folder_is_in_nobodys_way),
+		TEST(a_held_lock_is_not_waited_for_for_ever),
 	};
 
 	return cmocka_run_group_tests_name("shared", tests, NULL, NULL);
