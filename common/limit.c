@@ -56,7 +56,8 @@ limit_take(const struct limit *limit, struct shared *shared, uint64_t key,
 		if (due < present || due > present + period)
 			due = present; /* long ago, or by another clock */
 		if (due - present > period - step)
-			return SHARED_MS(due - present - (period - step)) + 1;
+			return SHARED_MS(due - present - (period - step) +
+			    SHARED_TIME(1) - 1);
 		if (shared_swap(shared, key, was, due + step))
 			return 0;
 		if (shared_get(shared, key) == was)

@@ -61,26 +61,33 @@ find_value(const struct settings_source *source,
 }
 
 /*
- * Where STATE_DIR is not set: what systemd made for the service, else a folder
- * in /tmp. Returns 0, or -1 when out of memory.
+ * Where STATE_DIR is not set: what systemd made for the service, a folder in
+ * the user's home, and one in /tmp, which another user may have made first.
+ * Returns 0, or -1 when out of memory.
  */
 static int
-choose_state_dir(struct settings *settings,
+choose_state_dirs(struct settings *settings,
     const struct settings_source *source)
 {
 	const char *runtime = settings_getenv(source, "RUNTIME_DIRECTORY");
+	char **next = settings->state_dir;
 	char path[40];
 
-	if (*settings->state_dir != '\0')
+	if (**next != '\0')
 		return 0;
-	free(settings->state_dir);
+	free(*next);
+	*next = NULL;
+	if (runtime != NULL && *runtime == '/') /* colons between several */
+		*next++ = strndup(runtime, strcspn(runtime, ":"));
+	if (source->home_state != NULL)
+		*next++ = strdup(source->home_state);
 	snprintf(path, sizeof(path), "/tmp/agora-agent-%u",
 	    (unsigned)geteuid());
-	if (runtime != NULL && *runtime == '/') /* colons between several */
-		settings->state_dir = strndup(runtime, strcspn(runtime, ":"));
-	else
-		settings->state_dir = strdup(path);
-	return settings->state_dir != NULL ? 0 : -1;
+	*next++ = strdup(path);
+	while (next > settings->state_dir)
+		if (*--next == NULL)
+			return -1;
+	return 0;
 }
 
 int
@@ -103,7 +110,7 @@ settings_read(struct settings_reading *reading, struct settings_source *source)
 			-1)
 			return -1;
 	}
-	if (choose_state_dir(reading->settings, source) == -1)
+	if (choose_state_dirs(reading->settings, source) == -1)
 		return -1;
 	reading->settings->usable = settings_findings(reading, NULL, NULL) == 0;
 	return 0;
@@ -279,7 +286,8 @@ settings_free(struct settings *settings)
 	free(settings->api_base_url);
 	free(settings->ca_file);
 	free(settings->allowed_origins);
-	free(settings->state_dir);
+	for (size_t i = 0; i < SETTINGS_STATE_DIRS; i++)
+		free(settings->state_dir[i]);
 	free(settings->greeting);
 	free(settings->instructions);
 	free(settings->failure_message);

@@ -22,6 +22,7 @@ struct fail;
 #define SETTINGS_ID_SIZE 33    /* app id: 32 hex digits, with the NUL */
 #define SETTINGS_URL_MAX 400   /* bytes of a base URL */
 #define SETTINGS_PATH_MAX 200  /* bytes of a path below a host of Agora's */
+#define SETTINGS_STATE_DIRS 3  /* where STATE_DIR is not set */
 
 enum settings_area {
 	SETTINGS_AREA_US,
@@ -59,10 +60,11 @@ struct settings {
 	bool channels_issued; /* CHANNELS=issued */
 	uint32_t token_ttl;   /* seconds, of get_config's token */
 	struct apikeys api_keys;
-	bool require_token;         /* on start and stop */
-	char *allowed_origins;      /* "", or a list for origins_have() */
-	struct limit start_limit;   /* per client address */
-	char *state_dir;            /* the folder of the shared table */
+	bool require_token;       /* on start and stop */
+	char *allowed_origins;    /* "", or a list for origins_have() */
+	struct limit start_limit; /* per client address */
+	/* Folders for the shared table, the first that will do; then NULL. */
+	char *state_dir[SETTINGS_STATE_DIRS + 1];
 	uint32_t start_concurrency; /* starts under way in one process */
 	uint32_t idle_timeout; /* seconds, of an agent without users; 0: none */
 	enum log_level log_level;

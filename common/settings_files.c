@@ -16,6 +16,7 @@
 
 #define PATH_LEN_MAX 262144 /* longer than an environment value can be */
 #define HOME_FILE ".config/agora-agent/env"
+#define HOME_STATE ".config/agora-agent/state"
 #define SYSTEM_FILE "/etc/agora-agent/env"
 
 /* Takes ${path}. A path that is in the list already keeps its first place. */
@@ -121,6 +122,15 @@ add_program(struct settings_source *source, int place, const char *program)
 }
 
 /* A file cannot vouch for itself: only the environment is asked. */
+static void
+add_home(struct settings_source *source, int place, const char *home)
+{
+	add_file(source, place, join(home, HOME_FILE));
+	source->home_state = join(home, HOME_STATE);
+	if (source->home_state == NULL)
+		source->failed = true;
+}
+
 static bool
 unsafe_files_allowed(const struct settings_source *source)
 {
@@ -147,7 +157,7 @@ settings_source_under(const char *program, const char *home, const char *system)
 	add_folder(source, 3, here);
 	add_program(source, 4, program);
 	if (home != NULL)
-		add_file(source, 5, join(home, HOME_FILE));
+		add_home(source, 5, home);
 	if (system != NULL)
 		add_file(source, 6, join("", system));
 	free(cwd);
@@ -177,6 +187,7 @@ settings_source_free(struct settings_source *source)
 	settings_environment_free(source);
 	for (size_t i = 0; i < source->len; i++)
 		free(source->file[i].path);
+	free(source->home_state);
 	free(source);
 }
 

@@ -74,7 +74,8 @@ struct settings_source {
 	size_t taken_len;
 	struct settings_file file[SETTINGS_FILES_MAX];
 	size_t len;
-	int chosen; /* the first place that has files, 0: none */
+	char *home_state; /* a folder in the user's home; NULL: he has none */
+	int chosen;       /* the first place that has files, 0: none */
 	bool loaded;
 	bool failed;       /* out of memory while it was made */
 	bool unsafe_files; /* AGORA_ENV_FILE_UNSAFE=1: warn, do not refuse */

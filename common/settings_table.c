@@ -493,7 +493,7 @@ static const struct rule table[] = {
 			.expected = "the full path of a folder",
 		},
 		.set = set_folder,
-		MEMBER(state_dir),
+		MEMBER(state_dir[0]),
 	},
 	{
 		.entry = {

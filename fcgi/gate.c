@@ -232,6 +232,11 @@ gate_count_start(const struct exchange *exchange,
 	shared = service_shared(exchange->service);
 	if (shared == NULL)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	/* Of one request there is nothing to count. */
+	if (exchange->service->alone && exchange->service->single)
+		return fail_set(fail, FAIL_CONFIG,
+		    "START_LIMIT is set, but there is no folder to count in; "
+		    "see STATE_DIR");
 	name_network(exchange->request.peer, network);
 	wait = limit_take(&settings->start_limit, shared,
 	    shared_key(settings->certificate.text, "start", network),

@@ -34,7 +34,8 @@ int gate_token(const struct exchange *exchange, const struct settings *settings,
 /*
  * Counts a start of the caller's address, of IPv6 its /64 network.
  * Returns 0, or -1 with ${fail} set to FAIL_LIMIT, which says when to try
- * again; refusals are not counted.
+ * again; refusals are not counted. FAIL_CONFIG: a CGI program cannot count
+ * together with others.
  */
 int gate_count_start(const struct exchange *exchange,
     const struct settings *settings, struct fail *fail);

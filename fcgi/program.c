@@ -137,18 +137,34 @@ check_token(const struct settings *settings)
 	return fail.kind == FAIL_NONE ? 0 : 1;
 }
 
-/* Programs do without: each process then counts for itself. */
+/*
+ * Programs do without: each process then counts for itself, and CGI programs,
+ * if they are to count, start nothing. What root may do says nothing about
+ * them.
+ */
 static void
 check_state(const struct settings *settings)
 {
+	char *const *folder = settings->state_dir;
 	struct fail fail = { 0 };
 
-	if (shared_check(settings->state_dir, &fail) == 0)
-		printf("state: %s is fit\n", settings->state_dir);
-	else
-		printf("state: warning: STATE_DIR: %s; processes count each "
-		       "for itself\n",
-		    fail.text);
+	if (geteuid() == 0) {
+		printf("state: not judged, for root may write everywhere; run "
+		       "--check as the programs' user\n");
+		return;
+	}
+	for (; *folder != NULL; folder++) {
+		fail = (struct fail){ 0 };
+		if (shared_check(*folder, &fail) == 0) {
+			printf("state: %s is fit\n", *folder);
+			return;
+		}
+	}
+	printf("state: warning: STATE_DIR: %s; processes count each for "
+	       "itself%s\n",
+	    fail.text,
+	    settings->start_limit.count == 0 ? "" :
+					       ", CGI programs start nothing");
 }
 
 static int
@@ -225,7 +241,7 @@ raise_descriptor_limit(void)
 static int
 serve(const struct endpoint *endpoint, struct listener *listener)
 {
-	struct service service = { 0 };
+	struct service service = { .single = listener == NULL };
 	struct fail fail = { 0 };
 	int status = 1;
 

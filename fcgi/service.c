@@ -45,6 +45,21 @@ service_reload(struct service *service)
 	service->settings = fresh;
 }
 
+/* The table in the first of the folders that will do. */
+static struct shared *
+open_first(char *const *folder, struct fail *fail)
+{
+	struct shared *shared = NULL;
+
+	for (; shared == NULL && *folder != NULL; folder++) {
+		*fail = (struct fail){ 0 };
+		shared = shared_open(*folder, fail);
+		if (shared == NULL)
+			log_debug("STATE_DIR: %s", fail->text);
+	}
+	return shared;
+}
+
 struct shared *
 service_shared(struct service *service)
 {
@@ -52,8 +67,9 @@ service_shared(struct service *service)
 
 	if (service->shared != NULL)
 		return service->shared;
-	service->shared = shared_open(service->settings->state_dir, &fail);
+	service->shared = open_first(service->settings->state_dir, &fail);
 	if (service->shared == NULL) {
+		service->alone = true;
 		log_warn("STATE_DIR: %s; this process counts for itself",
 		    fail.text);
 		service->shared = shared_open(NULL, NULL);

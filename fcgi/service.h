@@ -22,7 +22,9 @@ struct service {
 	struct settings_source *source;
 	struct settings *settings;
 	int64_t settings_checked; /* monotonic ms */
+	bool single;              /* this process serves one request: CGI */
 	struct shared *shared;    /* service_shared() opens it */
+	bool alone;               /* which no other process sees */
 };
 
 /*
@@ -39,8 +41,8 @@ void service_refresh(struct service *service);
 void service_reload(struct service *service);
 
 /*
- * The table that this host's processes share, or, where STATE_DIR is of no
- * use, one of this process alone; then the reason was logged once. NULL when
+ * The table that this host's processes share, or, where no folder for it is of
+ * use, one of this process ->alone; then the reason was logged once. NULL when
  * there is no memory. Opened at the first call, for good: another STATE_DIR
  * counts from the next start of the program on.
  */

@@ -10,6 +10,8 @@ import hashlib
 import hmac
 import http.client
 import os
+import pwd
+import shutil
 import signal
 import struct
 import subprocess
@@ -21,9 +23,10 @@ import fcgi_client
 import pytest
 
 from checks import JSON, Api, any_error, refused, succeeded
-from processes import PATIENCE, SANITIZED, wait_until
+from processes import PATIENCE, SANITIZED, WRAPPED, wait_until
 from rig import HTTP_KINDS, KINDS, PROFILES
-from transports import cgi_params, http_bytes, parse_cgi
+from servers import WEB_USER, share
+from transports import Cgi, FastCgi, cgi_params, http_bytes, parse_cgi
 
 DIRECT = ("cgi", "fastcgi")
 FIRST, SECOND = PROFILES["keys"]["API_KEYS"].split(",")
@@ -32,6 +35,8 @@ EVIL = "https://evil.example"
 
 over = pytest.mark.parametrize("kind", KINDS)
 over_http = pytest.mark.parametrize("kind", HTTP_KINDS)
+as_root = pytest.mark.skipif(WRAPPED or os.geteuid() != 0,
+                             reason="needs another user")
 direct = pytest.mark.parametrize("kind", DIRECT)
 
 
@@ -542,21 +547,142 @@ def test_d08_workers_killed_while_limiting(rig):
         10 * PATIENCE, "a start of somebody else")
 
 
-def test_limit_without_its_folder(rig):
-    """A STATE_DIR of no use: said once in the log and by --check, and each
-    process counts for itself."""
+def open_to_all(path):
+    """What no state folder may be."""
+    os.chmod(path, 0o777)
+
+
+def another_users(path):
+    """Nor this."""
+    os.chown(path, 4321, -1)
+    os.chmod(path, 0o755)
+
+
+# What may be in the way of a state folder, and what is said of it.
+IN_THE_WAY = {
+    "others": (open_to_all, b"others may write there"),
+    "foreign": (another_users, b"belongs to another user"),
+}
+in_the_way = pytest.mark.parametrize(
+    "spoil, why", [pytest.param(*how, marks=as_root) for how in
+                   IN_THE_WAY.values()], ids=IN_THE_WAY)
+
+
+def who():
+    """Any user, for subprocess.Popen(): the web server's, who may read a
+    settings file of the rig's."""
+    user = pwd.getpwnam(WEB_USER)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [],
+            "cwd": "/"}
+
+
+def folder_of(rig, user):
+    """A new folder of that user's."""
     folder = rig.programs.file("state")
-    os.mkdir(folder)
-    os.chmod(folder, 0o777)
-    env_file = rig.env_file("limited", STATE_DIR=folder)
-    said = subprocess.run(
+    os.mkdir(folder, 0o700)
+    os.chown(folder, user, -1)
+    return folder
+
+
+def start_as_cgi(rig, env_file, log, how, **env):
+    """One start by one process; its answer."""
+    body = (b'{"channelName":"%s","rtcUid":"2","userUid":"1"}'
+            % rig.upstream.channel().encode())
+    params = cgi_params("POST", "/v2/startAgent", [JSON], body, env)
+    with open(log.path, "ab") as stderr:
+        done = subprocess.run(
+            [rig.programs.path("start_agent")], input=body, stderr=stderr,
+            env=rig.programs.environment({"AGORA_ENV_FILE": env_file,
+                                          **params}),
+            stdout=subprocess.PIPE, timeout=60 * PATIENCE, check=True, **how)
+    return parse_cgi(done.stdout)
+
+
+def check_as(rig, env_file, how):
+    """What --check says."""
+    return subprocess.run(
         [rig.programs.path("get_config"), "--check"],
         env=rig.programs.environment({"AGORA_ENV_FILE": env_file}),
-        stdout=subprocess.PIPE, timeout=30 * PATIENCE, check=True).stdout
-    assert f"{folder}: others may write there".encode() in said
+        stdout=subprocess.PIPE, timeout=30 * PATIENCE, check=True,
+        **how).stdout
+
+
+@in_the_way
+def test_limit_without_its_folder(rig, spoil, why):
+    """A STATE_DIR of no use: said once in the log and by --check, and each
+    process counts for itself."""
+    folder = folder_of(rig, os.geteuid())
+    spoil(folder)
+    env_file = rig.env_file("limited", STATE_DIR=folder)
     program = rig.programs.listen("start_agent", env_file, workers=0)
     statuses = [start_directly(program, "192.0.2.1", rig.upstream.channel())
                 for _ in range(LIMIT + 2)]
     assert statuses == [200] * LIMIT + [429] * 2
-    assert program.log.text().count(b"STATE_DIR") == 1
+    assert program.log.text().count(b"STATE_DIR: " + folder.encode() + b": "
+                                    + why + b"; this process") == 1
     assert not os.listdir(folder)
+    assert b"state: not judged" in check_as(rig, env_file, {})
+    said = check_as(rig, env_file, who())
+    assert f"STATE_DIR: {folder}: ".encode() in said
+    assert b"CGI programs start nothing" in said
+
+
+@in_the_way
+def test_limit_of_cgi_without_its_folder(rig, spoil, why):
+    """One that serves one request cannot count: nothing is started. Without
+    a limit it does not matter."""
+    how = who()
+    folder = folder_of(rig, how["user"])
+    spoil(folder)
+    env_file = rig.env_file("limited", STATE_DIR=folder)
+    log = rig.programs.log_file("cgi.log")
+    before = rig.upstream.calls()
+    for _ in range(LIMIT + 2):
+        refused(start_as_cgi(rig, env_file, log, how), 500, "START_LIMIT")
+    assert rig.upstream.calls() == before
+    assert b"STATE_DIR: " + folder.encode() + b": " + why in log.text()
+    env_file = rig.env_file("default", STATE_DIR=folder)
+    succeeded(start_as_cgi(rig, env_file, log, how))
+
+
+@as_root
+def test_limit_of_cgi_in_the_next_folder(rig):
+    """One in which a neighbour was first leads to the next; only where there
+    is none left, nothing is started."""
+    how = dict(who(), user=70000 + os.getpid())
+    tmp = f"/tmp/agora-agent-{how['user']}"
+    runtime = folder_of(rig, how["user"])
+    settings = rig.upstream.settings(START_LIMIT=f"{LIMIT}/3600")
+    settings.pop("STATE_DIR")
+    env_file = rig.programs.env_file(settings, mode=0o640)
+    share(env_file)
+    log = rig.programs.log_file("cgi.log")
+
+    def start():
+        return start_as_cgi(rig, env_file, log, how,
+                            RUNTIME_DIRECTORY=runtime)
+
+    try:
+        succeeded(start())
+        assert os.listdir(runtime)
+        os.chown(runtime, 4321, -1)
+        for _ in range(LIMIT):
+            succeeded(start())
+        limited(start())
+        shutil.rmtree(tmp)
+        os.mkdir(tmp)
+        refused(start(), 500, "START_LIMIT")
+        assert f"STATE_DIR: {tmp}: belongs to another".encode() in log.text()
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+@direct
+def test_retry_after_is_no_longer_than_the_period(rig, kind):
+    """One start a minute: after a minute, not 61 seconds."""
+    env_file = rig.env_file("limited", START_LIMIT="1/60")
+    api = Api(Cgi(rig.programs, env_file) if kind == "cgi"
+              else FastCgi(rig.programs, env_file), rig.upstream)
+    api.started(api.request())
+    answer = refused(api.start(api.request()), 429, "try again in")
+    assert 50 <= int(answer.header("Retry-After")) <= 60

@@ -168,7 +168,7 @@ networks(void **state)
 		assert_int_equal(count_start(pairs[i][0], &fail), 0);
 		assert_int_equal(count_start(pairs[i][1], &fail), -1);
 		assert_int_equal(fail.kind, FAIL_LIMIT);
-		assert_in_range(fail.retry_after, 1, 61);
+		assert_in_range(fail.retry_after, 1, 60);
 	}
 	shared_close(shared);
 	shared = NULL;
@@ -186,6 +186,30 @@ nothing_to_count_with(void **state)
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
 }
 
+/* In a table of its own a process that serves more than one request counts. */
+static void
+nobody_to_count_with(void **state)
+{
+	struct fail fail;
+
+	(void)state;
+	settings.start_limit = (struct limit){ .count = 1, .seconds = 60 };
+	shared = shared_open(NULL, NULL);
+	assert_non_null(shared);
+	service.alone = true;
+	assert_int_equal(count_start("192.0.2.1", &fail), 0);
+	assert_int_equal(count_start("192.0.2.1", &fail), -1);
+	assert_int_equal(fail.kind, FAIL_LIMIT);
+	service.single = true;
+	assert_int_equal(count_start("192.0.2.2", &fail), -1);
+	assert_int_equal(fail.kind, FAIL_CONFIG);
+	service.alone = false;
+	assert_int_equal(count_start("192.0.2.2", &fail), 0);
+	service.single = false;
+	shared_close(shared);
+	shared = NULL;
+}
+
 int
 main(void)
 {
@@ -195,6 +219,7 @@ main(void)
 		cmocka_unit_test_setup(token_in_either_header, reset),
 		cmocka_unit_test_setup(networks, reset),
 		cmocka_unit_test_setup(nothing_to_count_with, reset),
+		cmocka_unit_test_setup(nobody_to_count_with, reset),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);

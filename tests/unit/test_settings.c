@@ -288,6 +288,20 @@ has_the_defaults(void **state)
 }
 
 static void
+assert_state_dirs(const char *one, const char *two, const char *three)
+{
+	const char *const expected[] = { one, two, three, NULL };
+
+	for (size_t i = 0; i <= SETTINGS_STATE_DIRS; i++) {
+		if (expected[i] == NULL)
+			assert_null(settings->state_dir[i]);
+		else
+			assert_string_equal(settings->state_dir[i],
+			    expected[i]);
+	}
+}
+
+static void
 access_settings_are_kept(void **state)
 {
 	(void)state;
@@ -302,26 +316,26 @@ access_settings_are_kept(void **state)
 	assert_string_equal(settings->allowed_origins, "https://a.example");
 	assert_int_equal(settings->start_limit.count, 6);
 	assert_int_equal(settings->start_limit.seconds, 60);
-	assert_string_equal(settings->state_dir, "/tmp/a");
+	assert_state_dirs("/tmp/a", NULL, NULL);
 }
 
 static void
 state_dir_is_the_services_or_the_users(void **state)
 {
-	char expected[64];
+	char tmp[64], *home = strdup(in_dir("home/.config/agora-agent/state"));
 
 	(void)state;
-	snprintf(expected, sizeof(expected), "/tmp/agora-agent-%u",
-	    (unsigned)geteuid());
+	snprintf(tmp, sizeof(tmp), "/tmp/agora-agent-%u", (unsigned)geteuid());
 	set_both();
 	load();
-	assert_string_equal(settings->state_dir, expected);
+	assert_state_dirs(home, tmp, NULL);
 	setenv("RUNTIME_DIRECTORY", "/run/one:/run/two", 1);
 	load();
-	assert_string_equal(settings->state_dir, "/run/one");
+	assert_state_dirs("/run/one", home, tmp);
 	setenv("STATE_DIR", "/srv/state", 1);
 	load();
-	assert_string_equal(settings->state_dir, "/srv/state");
+	assert_state_dirs("/srv/state", NULL, NULL);
+	free(home);
 }
 
 static void
