@@ -61,6 +61,22 @@ find_value(const struct settings_source *source,
 }
 
 /*
+ * The first of the folders in ${list}, which has colons between them. Where
+ * systemd keeps it for a DynamicUser=, it is a link to one below /run/private.
+ */
+static char *
+runtime_folder(const char *list)
+{
+	char *folder = strndup(list, strcspn(list, ":"));
+	char *target = folder != NULL ? realpath(folder, NULL) : NULL;
+
+	if (target == NULL)
+		return folder;
+	free(folder);
+	return target;
+}
+
+/*
  * Where STATE_DIR is not set: what systemd made for the service, a folder in
  * the user's home, and one in /tmp, which another user may have made first.
  * Returns 0, or -1 when out of memory.
@@ -77,8 +93,8 @@ choose_state_dirs(struct settings *settings,
 		return 0;
 	free(*next);
 	*next = NULL;
-	if (runtime != NULL && *runtime == '/') /* colons between several */
-		*next++ = strndup(runtime, strcspn(runtime, ":"));
+	if (runtime != NULL && *runtime == '/')
+		*next++ = runtime_folder(runtime);
 	if (source->home_state != NULL)
 		*next++ = strdup(source->home_state);
 	snprintf(path, sizeof(path), "/tmp/agora-agent-%u",
@@ -188,11 +204,21 @@ say_replaced(struct teller *teller, const struct settings_reading *reading,
 			    found->where, other->name, reading->found[i].where);
 }
 
+bool
+settings_unread(const struct settings_source *source)
+{
+	for (size_t i = 0; i < source->len; i++)
+		if (source->file[i].state == SETTINGS_FILE_BAD ||
+		    source->file[i].state == SETTINGS_FILE_REFUSED)
+			return true;
+	return false;
+}
+
 static void
 say_setting(struct teller *teller, const struct settings_entry *entry,
-    const struct settings_found *found)
+    const struct settings_found *found, bool unread)
 {
-	if (found->name == NULL && entry->required)
+	if (found->name == NULL && entry->required && !unread)
 		say(teller, true, "%s is missing; expected: %s", entry->name,
 		    entry->expected);
 	if (found->why != NULL)
@@ -211,12 +237,13 @@ settings_findings(const struct settings_reading *reading,
 {
 	const struct settings_source *source = reading->source;
 	struct teller teller = { .tell = tell, .arg = arg };
+	bool unread = settings_unread(source);
 	const struct settings_entry *entry;
 
 	for (size_t i = 0; i < source->len; i++)
 		say_file(&teller, &source->file[i]);
 	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++) {
-		say_setting(&teller, entry, &reading->found[i]);
+		say_setting(&teller, entry, &reading->found[i], unread);
 		say_replaced(&teller, reading, entry, &reading->found[i]);
 	}
 	if (teller.problems > 0 && source->chosen == 0)

@@ -64,9 +64,11 @@ print_file(FILE *out, const struct settings_file *file)
 }
 
 static void
-print_unset(FILE *out, const struct settings_entry *entry)
+print_unset(FILE *out, const struct settings_entry *entry, bool unread)
 {
-	if (entry->required)
+	if (entry->required && unread)
+		print(out, "not known: a file was not read\n");
+	else if (entry->required)
 		print(out, "missing; expected: %s\n", entry->expected);
 	else if (entry->fallback == NULL || *entry->fallback == '\0')
 		print(out, "not set\n");
@@ -84,7 +86,7 @@ print_setting(FILE *out, const struct settings_reading *reading, size_t i)
 
 	print(out, "  %-*s", NAME_WIDTH, entry->name);
 	if (found->name == NULL) {
-		print_unset(out, entry);
+		print_unset(out, entry, settings_unread(reading->source));
 		return;
 	}
 	print(out, "%s in %s", found->why == NULL ? "set" : "illegal",
@@ -180,15 +182,16 @@ meant(const char *name)
 }
 
 /*
- * Names of settings are of letters and "_". What is not is left out of the
- * hint: of "APP_CERTIFICATE:0123…" the rest is the secret.
+ * Names of settings are of letters and "_", and hardly longer than ours. What
+ * is not is left out of the hint: of "APP_CERTIFICATE:0123…" and of
+ * "API_KEYSabcd…" the rest is the secret.
  */
 static int
-shown_len(const char *name)
+shown_len(const char *name, const char *ours)
 {
-	int len = 0;
+	int len = 0, max = (int)strlen(ours) + TYPO_MAX;
 
-	while (ascii_is_alpha(name[len]) || name[len] == '_')
+	while (len < max && (ascii_is_alpha(name[len]) || name[len] == '_'))
 		len++;
 	return len;
 }
@@ -202,7 +205,7 @@ print_typos(FILE *out, const struct settings_file *file)
 	for (size_t i = 0; i < file->env.len; i++) {
 		name = file->env.entry[i].name;
 		ours = meant(name);
-		shown = shown_len(name);
+		shown = ours != NULL ? shown_len(name, ours) : 0;
 		if (strcmp(name, "AGORA_ENV_FILE") == 0 ||
 		    strcmp(name, "AGORA_ENV_FILE_UNSAFE") == 0)
 			print(out,
@@ -224,6 +227,17 @@ print_finding(void *arg, bool problem, const char *text)
 	print(arg, "  %s: %s\n", problem ? "problem" : "warning", text);
 }
 
+/* Settings that say less together than they seem to. */
+static void
+print_advice(FILE *out, const struct settings *settings)
+{
+	if (settings->require_token && !settings->channels_issued)
+		print(out,
+		    "  warning: REQUIRE_TOKEN=1 with CHANNELS=open: get_config "
+		    "gives everybody a token for any channel; CHANNELS=issued "
+		    "is what makes this mean something\n");
+}
+
 /* Returns the number of problems. */
 static size_t
 print_all(FILE *out, const struct settings_reading *reading)
@@ -240,6 +254,7 @@ print_all(FILE *out, const struct settings_reading *reading)
 	for (size_t i = 0; i < SETTINGS_COUNT; i++)
 		print_setting(out, reading, i);
 	problems = settings_findings(reading, print_finding, out);
+	print_advice(out, reading->settings);
 	for (size_t i = 0; i < source->len; i++)
 		print_typos(out, &source->file[i]);
 	return problems;

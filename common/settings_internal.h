@@ -166,6 +166,12 @@ int settings_read(struct settings_reading *reading,
 void settings_reading_free(struct settings_reading *reading);
 
 /*
+ * Answers whether a file that is there was not read: what seems to be missing
+ * may be in it.
+ */
+bool settings_unread(const struct settings_source *source);
+
+/*
  * Calls ${tell} with a sentence for every problem, which makes the settings
  * unusable, and every warning. Returns the number of problems.
  */

@@ -52,9 +52,11 @@ def test_h04_a_file_for_everybody_is_refused(rig):
     said = program.log.text().decode()
     assert f"<3>agora-agent: settings: AGORA_ENV_FILE: {path}: {READABLE}" \
         in said
+    assert "missing" not in said  # it may be in the file
     status, report = check(rig, {"AGORA_ENV_FILE": path})
     assert status == 1
     assert f"{path} ($AGORA_ENV_FILE): refused: {READABLE}" in report
+    assert "missing" not in report and "1 problem\n" in report
     os.chmod(path, 0o600)
     assert transport.request("GET", "/get_config").status == 200
     wait_until(lambda: "refused" not in check(rig, {
