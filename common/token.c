@@ -485,15 +485,32 @@ has_dirty_padding(const z_stream *stream)
 	return stream->next_in[-1] >> (8 - unused) != 0;
 }
 
+static void *
+inflate_allocate(void *opaque, uInt items, uInt size)
+{
+	(void)opaque;
+	return calloc(items, size);
+}
+
+static void
+inflate_release(void *opaque, void *data)
+{
+	(void)opaque;
+	secret_free(data);
+}
+
 /*
- * Inflates ${len} bytes into the payload.
+ * Inflates ${len} bytes into the payload. zlib does not call free(3) itself:
+ * the linker would look that up just then, and spill to the stack the
+ * registers through which the payload was copied last.
  * Returns 0, or -1 with ${fail} filled in.
  */
 static int
 inflate_payload(const uint8_t *data, size_t len, struct token_parsed *parsed,
     struct fail *fail)
 {
-	z_stream stream = { 0 };
+	z_stream stream = { .zalloc = inflate_allocate,
+		.zfree = inflate_release };
 	int rc;
 
 	if (inflateInit(&stream) != Z_OK)
@@ -546,6 +563,7 @@ bool
 token_signed_by(const struct token_parsed *parsed, const char *certificate)
 {
 	uint8_t signature[HMAC_SIZE];
+	bool good;
 
 	if (parsed->signed_from != SIGNED_FROM ||
 	    parsed->payload_len < SIGNED_FROM || !is_hex_id(certificate) ||
@@ -553,8 +571,10 @@ token_signed_by(const struct token_parsed *parsed, const char *certificate)
 		parsed->payload + SIGNED_FROM,
 		parsed->payload_len - SIGNED_FROM, signature) == -1)
 		return false;
-	return secret_equal(signature,
+	good = secret_equal(signature,
 	    parsed->payload + SIGNED_FROM - HMAC_SIZE, HMAC_SIZE);
+	secret_wipe(signature, sizeof(signature));
+	return good;
 }
 
 /* Answers whether ${service} still lets ${account} join ${channel}. */

@@ -151,22 +151,33 @@ token_shown(char **params)
 	return one != NULL ? one : "";
 }
 
+/* Whom ${parsed} lets into ${channel}, by its own word; NULL: nobody. */
+static const char *
+account_of(const struct token_parsed *parsed, const char *channel)
+{
+	for (size_t i = 0; i < parsed->services; i++)
+		if (parsed->service[i].type == TOKEN_RTC &&
+		    strcmp(parsed->service[i].channel, channel) == 0)
+			return parsed->service[i].account;
+	return NULL;
+}
+
 /* As token_verify(), for whatever user the token names. */
 static bool
 token_of_channel(const char *token, const struct settings *settings,
     const char *channel, int64_t now)
 {
 	struct token_parsed parsed;
+	const char *account = NULL;
+	bool good = false;
 
-	if (token_parse(token, &parsed, NULL) == -1)
-		return false;
-	for (size_t i = 0; i < parsed.services; i++)
-		if (parsed.service[i].type == TOKEN_RTC &&
-		    strcmp(parsed.service[i].channel, channel) == 0)
-			return token_verify(token, settings->app_id,
-			    settings->certificate.text, channel,
-			    parsed.service[i].account, now);
-	return false;
+	if (token_parse(token, &parsed, NULL) == 0)
+		account = account_of(&parsed, channel);
+	if (account != NULL)
+		good = token_verify(token, settings->app_id,
+		    settings->certificate.text, channel, account, now);
+	secret_wipe(&parsed, sizeof(parsed));
+	return good;
 }
 
 int

@@ -120,19 +120,29 @@ def test_h10_a_stop_keeps_nothing(served, rig):
 
 
 def test_h10_a_callers_token_is_forgotten(rig):
-    """Which start and stop are shown with REQUIRE_TOKEN."""
+    """Which start and stop are shown with REQUIRE_TOKEN; also its signature,
+    from which it could be put together, and the key of that."""
+    certificate = rig.upstream.certificate
     env_file = rig.programs.env_file(
         rig.upstream.settings(REQUIRE_TOKEN="1"), "token.env")
-    config = rig.programs.listen("get_config", env_file, workers=0)
-    program = rig.programs.listen("start_agent", env_file, workers=0)
-    data = ask(config, "GET", "/get_config")
+    programs = {name: rig.programs.listen(name, env_file, workers=0)
+                for name in ("get_config", "start_agent", "stop_agent")}
+    data = ask(programs["get_config"], "GET", "/get_config")
+    token = data["token"]
     body = {"channelName": data["channel_name"],
             "rtcUid": data["agent_uid"], "userUid": data["uid"]}
-    ask(program, "POST", "/v2/startAgent", body,
-        [("X-Agora-Token", data["token"])])
-    holds(program, {data["token"]: 0, rig.upstream.certificate: 1})
-    config.stop()
-    program.stop()
+    shown = [("X-Agora-Token", token)]
+    agent = ask(programs["start_agent"], "POST", "/v2/startAgent", body,
+                shown)["agent_id"]
+    ask(programs["stop_agent"], "POST", "/v2/stopAgent", {
+        "agentId": agent, "channelName": data["channel_name"]}, shown)
+    packed = base64.b64decode(token[3:])
+    secrets = [token, packed[8:40], zlib.decompress(packed)[2:34],
+               signing_key(certificate, token)]
+    for name in ("start_agent", "stop_agent"):
+        holds(programs[name], {**dict.fromkeys(secrets, 0), certificate: 1})
+    for program in programs.values():
+        program.stop()
 
 
 def test_h10_secrets_of_the_environment_are_kept_for_reloads(rig):
