@@ -61,26 +61,43 @@ make_try_keys(struct claim *claim, const char *name)
 	}
 }
 
-void
-claim_take(struct claim *claim, struct shared *shared, const char *certificate,
-    const char *name, int64_t now_ms, uint32_t random)
+/*
+ * Takes the place that was left alone longest; a free one has the number 0, and
+ * so comes first. Returns false when another start was faster there.
+ */
+static bool
+take_place(struct claim *claim, uint64_t mine)
 {
-	uint64_t oldest = UINT64_MAX;
+	uint64_t key = claim->try_key[0], oldest = number_at(claim, key);
 
-	*claim = (struct claim){ .shared = shared,
-		.certificate = certificate,
-		.random = random };
-	make_try_keys(claim, name);
-	/* A free place has the number 0, and so is the oldest. */
-	for (int i = 0; i < CLAIM_TRIES; i++) {
+	for (int i = 1; i < CLAIM_TRIES && oldest != 0; i++) {
 		uint64_t there = number_at(claim, claim->try_key[i]);
 
 		if (there < oldest) {
 			oldest = there;
-			claim->my_try_key = claim->try_key[i];
+			key = claim->try_key[i];
 		}
 	}
-	claim->try_mine = put(claim, claim->my_try_key, number(claim, now_ms));
+	if (key == 0 || !shared_swap(claim->shared, key, oldest, mine))
+		return false;
+	claim->my_try_key = key;
+	claim->try_mine = mine;
+	return true;
+}
+
+void
+claim_take(struct claim *claim, struct shared *shared, const char *certificate,
+    const char *name, int64_t now_ms, uint32_t random)
+{
+	*claim = (struct claim){ .shared = shared,
+		.certificate = certificate,
+		.random = random };
+	if (shared == NULL)
+		return;
+	make_try_keys(claim, name);
+	for (int i = 0; i < SWAPS_MAX; i++)
+		if (take_place(claim, number(claim, now_ms)))
+			break;
 }
 
 static bool

@@ -32,6 +32,7 @@ struct start {
 	int64_t began_ms; /* monotonic */
 	int64_t now;      /* seconds since 1970 then */
 
+	bool own_channel; /* its name was issued by us */
 	char channel[CHANNEL_SIZE];
 	char agent_uid[CHANNEL_UID_SIZE], user_uid[CHANNEL_UID_SIZE];
 	char codec[CODEC_SIZE];     /* or "" */
@@ -125,6 +126,9 @@ look_outcome(const struct start *start, const struct agora_answer *answer)
 		return START_AGENT_DEAD;
 	if (answer->class != AGORA_DONE || said->life == AGORA_LIFE_UNSAID)
 		return START_AGENT_UNCLEAR;
+	/* What was merely listed may be anybody's; a conflict had our name. */
+	if (said->name[0] == '\0' && start->policy.state == START_AT_VERIFYING)
+		return START_AGENT_UNCLEAR;
 	name_with_suffix(start, name);
 	if (said->name[0] != '\0' && strcmp(said->name, name) != 0)
 		return START_AGENT_FOREIGN;
@@ -143,7 +147,11 @@ looked(void *arg, const struct agora_answer *answer)
 	start_on(start, &event);
 }
 
-/* Of the agents in the list, those that this start may have made. */
+/*
+ * Of the agents in the list, those that this start may have made. A channel
+ * of our own has one user: there an older one is taken as well, if it has our
+ * name.
+ */
 static enum start_event_kind
 list_outcome(struct start *start, const struct agora_answer *answer)
 {
@@ -153,7 +161,8 @@ list_outcome(struct start *start, const struct agora_answer *answer)
 	if (answer->class != AGORA_DONE || !said->is_list)
 		return START_LISTED_UNCLEAR;
 	for (size_t i = 0; i < said->listed; i++) {
-		if (is_old(start, answer, said->agent[i].start_ts))
+		if (!start->own_channel &&
+		    is_old(start, answer, said->agent[i].start_ts))
 			continue;
 		if (said->agent[i].agent_id[0] == '\0')
 			return START_LISTED_UNCLEAR;
@@ -272,8 +281,8 @@ do_stop(struct start *start, const struct start_step *step,
 	others = claim_others(&start->claim, start->agent_id, now_ms);
 	if (others == START_OTHERS_NONE)
 		return stop_begin(start->agora, start->settings,
-		    start->agent_id, seconds_now(start), step->ms, stopped,
-		    start, NULL);
+		    start->agent_id, start->policy.host, seconds_now(start),
+		    step->ms, stopped, start, NULL);
 	claim_stop_not(&start->claim);
 	event->kind = START_TIME;
 	return -1;
@@ -343,6 +352,11 @@ explain(const struct start *start, enum start_answer answer, struct fail *fail)
 		    "sent; try again in a moment");
 		set_upstream(fail, 503, "upstream_circuit_open",
 		    HEALTH_SHUT_MS / 1000);
+	} else if (answer == START_SAY_BURNT) {
+		fail_set(fail, FAIL_UPSTREAM,
+		    "too many agents were started and stopped in this "
+		    "channel; start in another channel");
+		set_upstream(fail, 409, "upstream_conflict", 0);
 	} else if (answer == START_SAY_AMBIGUOUS) {
 		fail_set(fail, FAIL_UPSTREAM,
 		    "several agents run in this channel; stop them, or start "
@@ -355,9 +369,12 @@ explain(const struct start *start, enum start_answer answer, struct fail *fail)
 	}
 }
 
-/* Tells the client. Returns whether it took the answer. */
+/*
+ * Tells the client. Returns whether it took the answer. What follows is said
+ * in the log before: a CGI program has none afterwards.
+ */
 static bool
-tell(struct start *start, enum start_answer answer)
+tell(struct start *start, enum start_answer answer, bool cleans_up)
 {
 	struct fail fail = { 0 };
 	bool taken;
@@ -369,6 +386,11 @@ tell(struct start *start, enum start_answer answer)
 			    sys_monotonic_ms());
 	} else {
 		explain(start, answer, &fail);
+		if (cleans_up)
+			log_warn("start: an agent may run without a client, "
+				 "it is looked for and stopped: %s, request "
+				 "id=%s",
+			    start->name, start->request_id);
 		taken = start->answer(start->arg, NULL, &fail);
 	}
 	claim_drop(&start->claim);
@@ -420,14 +442,16 @@ start_on(struct start *start, struct start_event *event)
 		look_around(start, event);
 		step = start_policy_next(&start->policy, event);
 		if (step.answer == START_SAY_STARTED) {
-			taken = tell(start, step.answer);
+			taken = tell(start, step.answer, false);
 			*event = (struct start_event){
 				.kind = taken ? START_TOLD : START_NOT_TOLD
 			};
 			continue;
 		}
 		if (step.answer != START_SAY_NOTHING)
-			tell(start, step.answer);
+			tell(start, step.answer,
+			    step.action != START_DO_END &&
+				step.action != START_DO_NOTHING);
 		if (step.action == START_DO_END) {
 			start_end(start, &step);
 			return;
@@ -460,6 +484,7 @@ static void
 keep(struct start *start, const struct agent_start *agent,
     const char *request_id)
 {
+	start->own_channel = agent->own_channel;
 	snprintf(start->channel, sizeof(start->channel), "%s", agent->channel);
 	snprintf(start->agent_uid, sizeof(start->agent_uid), "%s",
 	    agent->agent_uid);

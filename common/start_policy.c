@@ -7,8 +7,9 @@
 #define RETRY_AFTER_MAX_S 3 /* longer is the client's to wait */
 #define LATERS_MAX_429 1
 #define LATERS_MAX 2
-#define TAKEN_MS 500     /* before looking again at what another request does */
-#define STOP_MIN_MS 4000 /* an agent found late is stopped all the same */
+#define LOOKS_MAX 2   /* repeated for want of a clear answer */
+#define GOING_MS 1000 /* before another join, when its agent is being stopped */
+#define TAKEN_MS 500  /* before looking again at what another request does */
 
 static struct start_step look(struct start_policy *p,
     const struct start_event *e);
@@ -55,8 +56,7 @@ static struct start_step
 step_end(struct start_policy *p, bool orphan)
 {
 	p->state = START_AT_END;
-	return (struct start_step){ .action = START_DO_END,
-		.orphan = orphan || p->stop_failed };
+	return (struct start_step){ .action = START_DO_END, .orphan = orphan };
 }
 
 static struct start_step
@@ -88,8 +88,11 @@ step_query(struct start_policy *p, const struct start_event *e,
 static struct start_step
 wait_and_look(struct start_policy *p, const struct start_event *e, int64_t ms)
 {
+	if (!p->unknown && !p->ours)
+		return step_end(p, false);
+	/* What was found is stopped, and nothing has come after it. */
 	if (left(p, e) <= ms)
-		return step_end(p, true);
+		return step_end(p, p->ours || !p->stopped || !p->none_listed);
 	return step_pause(p, START_AT_WAITING, ms);
 }
 
@@ -101,7 +104,7 @@ stop(struct start_policy *p, const struct start_event *e)
 		return wait_and_look(p, e, TAKEN_MS);
 	p->state = START_AT_STOPPING;
 	return (struct start_step){ .action = START_DO_STOP,
-		.ms = at_least(left(p, e), STOP_MIN_MS) };
+		.ms = at_least(left(p, e), START_STOP_MIN_MS) };
 }
 
 static struct start_step
@@ -115,6 +118,14 @@ clean_up(struct start_policy *p, const struct start_event *e)
 	return stop(p, e);
 }
 
+static void
+give_time_to_clean_up(struct start_policy *p, const struct start_event *e)
+{
+	if (!p->cleaning)
+		p->until = e->now_ms + START_CLEANUP_MS;
+	p->cleaning = true;
+}
+
 /* The client was answered, or left: is there something to clean up? */
 static struct start_step
 settle(struct start_policy *p, const struct start_event *e)
@@ -122,7 +133,7 @@ settle(struct start_policy *p, const struct start_event *e)
 	p->answered = true;
 	if (!p->unknown && !p->ours)
 		return step_end(p, false);
-	p->until = e->now_ms + START_CLEANUP_MS;
+	give_time_to_clean_up(p, e);
 	return clean_up(p, e);
 }
 
@@ -217,7 +228,7 @@ not_processed(struct start_policy *p, const struct start_event *e)
 {
 	int64_t pause = random_up_to(e, HOST_PAUSE_MS);
 
-	if (p->unknown)
+	if (p->bound)
 		return resolve(p, e);
 	if (!may_join_again(p, e, pause) || !move_host(p, e))
 		return fail(p, e, START_SAY_FAILED);
@@ -243,6 +254,8 @@ later(struct start_policy *p, const struct start_event *e)
 	int most = e->status == 429 ? LATERS_MAX_429 : LATERS_MAX;
 	int64_t pause;
 
+	if (e->status != 429)
+		p->bound = true; /* a start that failed may have made it */
 	p->laters++;
 	pause = later_pause(p, e);
 	if (p->laters <= most && pause != -1 && may_join_again(p, e, pause) &&
@@ -293,8 +306,13 @@ join_ended(struct start_policy *p, const struct start_event *e)
 		[START_REFUSED] = refused,
 	};
 
-	if (e->kind == START_UNKNOWN)
+	if (e->kind == START_UNKNOWN) {
 		p->unknown = true;
+		p->lost++;
+	}
+	if (e->kind == START_UNKNOWN || e->kind == START_CONFLICT ||
+	    e->kind == START_CONFLICT_ID)
+		p->bound = true;
 	if (e->kind == START_JOINED) {
 		p->unknown = false;
 		p->ours = true;
@@ -326,6 +344,20 @@ look_later(struct start_policy *p, const struct start_event *e)
 	return wait_and_look(p, e, START_LOOK_EVERY_MS);
 }
 
+/* No answer, or none that says so: once more, if somebody waits for it. */
+static struct start_step
+look_again(struct start_policy *p, const struct start_event *e)
+{
+	int64_t pause = random_up_to(e, BACKOFF_MS);
+
+	if (p->answered)
+		return look_later(p, e);
+	if (p->looks == LOOKS_MAX || left(p, e) - pause < START_QUERY_MS)
+		return fail(p, e, START_SAY_FAILED);
+	p->looks++;
+	return step_pause(p, START_AT_WAITING, pause);
+}
+
 /* There is none, or none yet. */
 static struct start_step
 listed_none(struct start_policy *p, const struct start_event *e)
@@ -334,6 +366,7 @@ listed_none(struct start_policy *p, const struct start_event *e)
 
 	if (!p->list_starting && left(p, e) > 0)
 		return list(p, e, true);
+	p->none_listed = p->list_starting;
 	if (p->answered)
 		return look_later(p, e);
 	if (may_join_again(p, e, pause) && host_open(e, p->host))
@@ -353,15 +386,14 @@ listed_one(struct start_policy *p, const struct start_event *e)
 static struct start_step
 listed(struct start_policy *p, const struct start_event *e)
 {
+	p->none_listed = false;
 	if (e->kind == START_LISTED_NONE)
 		return listed_none(p, e);
 	if (e->kind == START_LISTED_ONE)
 		return listed_one(p, e);
-	if (p->answered)
-		return look_later(p, e);
-	return fail(p, e,
-	    e->kind == START_LISTED_MANY ? START_SAY_AMBIGUOUS :
-					   START_SAY_FAILED);
+	if (e->kind == START_LISTED_UNCLEAR)
+		return look_again(p, e);
+	return p->answered ? look_later(p, e) : fail(p, e, START_SAY_AMBIGUOUS);
 }
 
 /* It runs, but perhaps not for long: another request may be stopping it. */
@@ -370,23 +402,34 @@ found_running(struct start_policy *p, const struct start_event *e)
 {
 	if (p->answered || e->others != START_OTHERS_STOP)
 		return found(p, e);
-	if (left(p, e) - TAKEN_MS < START_ATTEMPT_MIN_MS)
+	if (left(p, e) - GOING_MS < START_ATTEMPT_MIN_MS)
 		return fail(p, e, START_SAY_FAILED);
 	p->joins = 0; /* no failure of ours; time alone is the limit */
-	return step_join_in(p, TAKEN_MS, false);
+	return step_join_in(p, GOING_MS, false);
+}
+
+/* An agent of our name: did a join of ours make it, or another request? */
+static void
+attribute(struct start_policy *p, const struct start_event *e)
+{
+	if (e->kind == START_AGENT_OLD) {
+		p->unknown = false; /* it held the name all the time */
+		p->lost = 0;
+	} else if (e->kind == START_AGENT_ALIVE && p->unknown) {
+		p->ours = true;
+		p->lost--;
+	}
 }
 
 /* The one that the list showed was looked at. */
 static struct start_step
 verified(struct start_policy *p, const struct start_event *e)
 {
-	if (e->kind == START_AGENT_ALIVE) {
-		p->ours = p->unknown; /* else another request's */
+	attribute(p, e);
+	if (e->kind == START_AGENT_ALIVE || e->kind == START_AGENT_OLD)
 		return found_running(p, e);
-	}
 	if (e->kind == START_AGENT_UNCLEAR)
-		return p->answered ? look_later(p, e) :
-				     fail(p, e, START_SAY_FAILED);
+		return look_again(p, e);
 	p->list_starting = true; /* nothing there that is ours */
 	return listed_none(p, e);
 }
@@ -396,8 +439,9 @@ static struct start_step
 next_name(struct start_policy *p, const struct start_event *e)
 {
 	p->unknown = false;
+	p->lost = 0;
 	if (p->suffix == START_SUFFIX_MAX || left(p, e) < START_ATTEMPT_MIN_MS)
-		return fail(p, e, START_SAY_FAILED);
+		return fail(p, e, START_SAY_BURNT);
 	p->suffix++;
 	p->joins = 0;
 	p->retry = false;
@@ -416,10 +460,7 @@ checked(struct start_policy *p, const struct start_event *e)
 		return p->answered ? step_end(p, false) : next_name(p, e);
 	if (e->kind == START_AGENT_FOREIGN)
 		return look(p, e); /* somebody else's: as if none was named */
-	if (e->kind == START_AGENT_OLD)
-		p->unknown = false; /* it held the name all the time */
-	if (e->kind == START_AGENT_ALIVE)
-		p->ours = p->unknown;
+	attribute(p, e);
 	/* Even when it is unclear: a conflict says that it runs. */
 	return found_running(p, e);
 }
@@ -442,18 +483,28 @@ answer_ended(struct start_policy *p, const struct start_event *e)
 }
 
 /*
+ * It is stopped. A join of ours whose answer was lost may still be carried out,
+ * now that the name is free.
+ */
+static struct start_step
+stopped(struct start_policy *p, const struct start_event *e)
+{
+	p->ours = false;
+	p->stopped = true;
+	p->unknown = p->lost > 0;
+	return look_later(p, e);
+}
+
+/*
  * START_TIME: at the last moment somebody else turned out to want it. A stop
- * that failed at once, for want of memory, is tried again while there is time.
+ * that failed is tried again while there is time.
  */
 static struct start_step
 stop_ended(struct start_policy *p, const struct start_event *e)
 {
 	if (e->kind == START_TIME)
 		return clean_up(p, e);
-	if (e->kind != START_STOP_FAILED)
-		return step_end(p, false);
-	p->stop_failed = true;
-	return p->unknown ? step_end(p, true) : look_later(p, e);
+	return e->kind == START_STOPPED ? stopped(p, e) : look_later(p, e);
 }
 
 /*
@@ -470,7 +521,8 @@ client_left(struct start_policy *p, const struct start_event *e)
 	if (p->state == START_AT_PAUSING)
 		return fail(p, e, START_SAY_CLIENT_LEFT);
 	p->answered = true;
-	p->until = e->now_ms + START_CLEANUP_MS;
+	if (p->state != START_AT_JOINING)
+		give_time_to_clean_up(p, e);
 	step.answer = START_SAY_CLIENT_LEFT;
 	return step;
 }

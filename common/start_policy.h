@@ -30,6 +30,7 @@
 #define START_QUERY_MS 3000 /* one look at an agent, or at the list */
 #define START_CLEANUP_MS 8000 /* after the answer: look for it and stop it */
 #define START_LOOK_EVERY_MS 2000
+#define START_STOP_MIN_MS 4000 /* an agent found late is stopped all the same */
 #define START_ATTEMPT_MIN_MS 2000 /* with less left, no further join */
 #define START_JOINS_MAX 3         /* for one name */
 #define START_SUFFIX_MAX 9        /* names that are burnt already */
@@ -93,6 +94,7 @@ enum start_answer {
 	START_SAY_NOTHING,
 	START_SAY_STARTED,     /* then START_TOLD or START_NOT_TOLD follows */
 	START_SAY_FAILED,      /* with the failure of the last join */
+	START_SAY_BURNT,       /* all names are taken by agents that ended */
 	START_SAY_AMBIGUOUS,   /* several agents could be ours */
 	START_SAY_UNREACHABLE, /* no host may be called */
 	START_SAY_CLIENT_LEFT, /* nobody will read it */
@@ -143,7 +145,12 @@ struct start_policy {
 	bool answered;      /* the client was told something, or left */
 	bool unknown;       /* an agent of ours may run that nobody knows */
 	bool ours;          /* the id that was learned last is such an agent */
-	bool stop_failed;   /* once; who knows what came after it */
+	bool bound;         /* to the host: the name may be taken there */
+	bool cleaning;      /* ->until is the end of the cleaning up */
+	bool none_listed;   /* by the last look */
+	bool stopped;       /* an agent that nobody was told of */
+	int looks;          /* that were repeated */
+	int lost;           /* unknown joins that no agent accounts for */
 };
 
 /* Prepares a start on ${hosts} candidates at the monotonic time ${now_ms}. */

@@ -146,7 +146,7 @@ time_is_up(struct loop_timer *timer)
 
 int
 stop_begin(struct agora *agora, struct settings *settings, const char *agent_id,
-    int64_t now, int64_t budget_ms,
+    size_t first_host, int64_t now, int64_t budget_ms,
     void (*done)(void *arg, const struct fail *fail), void *arg,
     struct fail *fail)
 {
@@ -165,8 +165,8 @@ stop_begin(struct agora *agora, struct settings *settings, const char *agent_id,
 		.done = done,
 		.arg = arg };
 	memcpy(stop->agent_id, agent_id, strlen(agent_id) + 1);
-	stop_policy_init(&stop->policy, region_count(settings), stop->began_ms,
-	    budget_ms);
+	stop_policy_init(&stop->policy, region_count(settings), first_host,
+	    stop->began_ms, budget_ms);
 	/* From the loop, so that done() never comes before this returned. */
 	if (loop_timer_set(agora->loop, &stop->timer, 0) == -1) {
 		free(stop);

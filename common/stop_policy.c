@@ -31,7 +31,7 @@ after(const struct stop_policy *p, size_t host)
 static size_t
 next_host(const struct stop_policy *p, const struct stop_event *e)
 {
-	size_t first = p->leaves == 0 ? 0 : after(p, p->host);
+	size_t first = p->leaves == 0 ? p->host : after(p, p->host);
 	size_t i, host = first;
 
 	for (i = 0; i < p->hosts; i++) {
@@ -85,11 +85,12 @@ again(struct stop_policy *p, const struct stop_event *e)
 }
 
 void
-stop_policy_init(struct stop_policy *policy, size_t hosts, int64_t now_ms,
-    int64_t budget_ms)
+stop_policy_init(struct stop_policy *policy, size_t hosts, size_t first,
+    int64_t now_ms, int64_t budget_ms)
 {
-	*policy =
-	    (struct stop_policy){ .hosts = hosts, .until = now_ms + budget_ms };
+	*policy = (struct stop_policy){ .hosts = hosts,
+		.host = first < hosts ? first : 0,
+		.until = now_ms + budget_ms };
 }
 
 struct stop_step

@@ -60,9 +60,12 @@ struct stop_policy {
 	bool unclear;  /* a leave may have worked unseen */
 };
 
-/* Prepares a stop on ${hosts} candidates that may take ${budget_ms}. */
-void stop_policy_init(struct stop_policy *policy, size_t hosts, int64_t now_ms,
-    int64_t budget_ms);
+/*
+ * Prepares a stop on ${hosts} candidates, ${first} the first of them, that may
+ * take ${budget_ms}.
+ */
+void stop_policy_init(struct stop_policy *policy, size_t hosts, size_t first,
+    int64_t now_ms, int64_t budget_ms);
 
 /*
  * Takes ${event} in and says what to do. A pause is followed by STOP_TIME, a

@@ -140,7 +140,7 @@ release_parent(struct cgi *cgi)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null != -1) {
-		dup2(null, STDIN_FILENO);
+		dup2(null, STDIN_FILENO); /* mod_cgid's is the same socket */
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
 		close(null);

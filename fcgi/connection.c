@@ -222,6 +222,17 @@ connection_send(struct exchange *exchange, const char *answer, size_t len)
 	return sent;
 }
 
+/* Whether the web server says that the client has left (FastCGI, 5.4). */
+static bool
+abort_arrived(const struct connection *connection)
+{
+	uint8_t head[RECORD_HEADER_SIZE];
+
+	return recv(connection->watch.fd, head, sizeof(head), MSG_PEEK) ==
+	    (ssize_t)sizeof(head) &&
+	    record_aborts(head);
+}
+
 /*
  * A web server never closes its side only: when it has sent the last byte it
  * has given up.
@@ -234,7 +245,7 @@ connection_gone(struct exchange *exchange)
 	struct pollfd peer = { .fd = connection->watch.fd,
 		.events = POLLRDHUP };
 
-	return poll(&peer, 1, 0) > 0;
+	return poll(&peer, 1, 0) > 0 || abort_arrived(connection);
 }
 
 /* Reads STDIN to its end; what is left unread would be the next request. */
@@ -353,7 +364,10 @@ connection_look(struct connection *connection)
 	verdict = record_check(bytes, len, &request);
 	switch (verdict) {
 	case RECORD_MORE:
-		connection_wait_on(connection, len);
+		if (connection->ended)
+			connection_close(connection); /* it stays a part */
+		else
+			connection_wait_on(connection, len);
 		break;
 	case RECORD_WHOLE:
 	case RECORD_BODY_LARGE:
@@ -368,17 +382,6 @@ connection_look(struct connection *connection)
 		break;
 	}
 	secret_wipe(bytes, len);
-}
-
-/* Whether the web server says that the client has left (FastCGI, 5.4). */
-static bool
-abort_arrived(const struct connection *connection)
-{
-	uint8_t head[RECORD_HEADER_SIZE];
-
-	return recv(connection->watch.fd, head, sizeof(head), MSG_PEEK) ==
-	    (ssize_t)sizeof(head) &&
-	    record_aborts(head);
 }
 
 /* Something happened while the endpoint has the request. */
@@ -397,14 +400,12 @@ connection_ready(struct loop_watch *watch, uint32_t events)
 	struct connection *connection =
 	    LOOP_OWNER(watch, struct connection, watch);
 
-	if (events & EPOLLRDHUP)
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		connection->ended = true;
 	if (connection->state == BUSY)
 		connection_disturbed(connection, events);
 	else if (connection->state == DISCARDING)
 		connection_discard(connection);
-	else if (events & (EPOLLHUP | EPOLLERR))
-		connection_close(connection); /* nobody is left to answer */
 	else
 		connection_look(connection);
 }

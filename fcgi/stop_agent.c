@@ -39,9 +39,9 @@ stop(struct exchange *exchange, struct agora *agora, struct fail *fail)
 	    (settings = exchange_settings(exchange, fail)) != NULL &&
 	    gate_token(exchange, settings, json_text(body, "channelName"), NULL,
 		fail) == 0)
-		rc =
-		    stop_begin(agora, settings, agent_id, exchange->request.now,
-			STOP_BUDGET_MS, stopped, exchange, fail);
+		rc = stop_begin(agora, settings, agent_id, 0,
+		    exchange->request.now, STOP_BUDGET_MS, stopped, exchange,
+		    fail);
 	json_free(body);
 	return rc;
 }

@@ -15,7 +15,7 @@ from starts import Backend, members
 from transports import cgi_params, parse_cgi
 
 
-def lose_for_long(upstream, channel, lists=1):
+def lose_for_long(upstream, channel, lists=3):
     """Joins are carried out but never answered, and the list fails so
     often: the client has its error before the agent is found."""
     upstream.fault(channel, close="before", execute=True)
@@ -67,14 +67,14 @@ def none_is_left(rig, mark):
                 with open(f"/proc/{pid}/environ", "rb") as file:
                     if mark.encode() in file.read():
                         yield int(pid)
-    wait_until(lambda: not list(left()), 5 * PATIENCE,
+    wait_until(lambda: not list(left()), 12 * PATIENCE,
                f"the end of {rig.programs.path('start_agent')}")
 
 
 def test_apache_cgi_cleans_up_after_the_answer(rig):
     """mod_cgid ends what it has started, but not that child."""
     upstream, channel = rig.upstream, rig.upstream.channel()
-    lose_for_long(upstream, channel, lists=2)
+    lose_for_long(upstream, channel, lists=4)
     api = rig.transport("apache-cgi")
     refused(api.request(*start_request(channel)), 500)
     assert upstream.agent(channel)["status"] == "RUNNING"
@@ -86,7 +86,7 @@ def test_apache_cgi_cleans_up_after_the_answer(rig):
 def test_sigterm_lets_the_cleaning_up_end(rig, workers):
     """A process that is told to end stops the agent that it looks for."""
     upstream, channel = rig.upstream, rig.upstream.channel()
-    lose_for_long(upstream, channel, lists=2)
+    lose_for_long(upstream, channel, lists=4)
     with Backend(rig, workers=workers) as backend:
         backend.start(channel).failed()
         assert upstream.agent(channel)["status"] == "RUNNING"

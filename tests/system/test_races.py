@@ -189,6 +189,34 @@ def test_g05_client_leaves_after_a_stop(rig):
         none_runs(upstream, wish[0], 10)
 
 
+def stop_of(agent_id):
+    """What a page that is being closed sends, and the program's variables."""
+    body = json.dumps({"agentId": agent_id}).encode()
+    return [("Content-Type", "text/plain")], body
+
+
+def test_g05_a_page_that_is_closed_stops_its_agent(rig):
+    """It sends its stop and is gone, as navigator.sendBeacon does: over nginx
+    and on the socket itself."""
+    upstream = rig.upstream
+    with Site(rig) as site:
+        channels = [upstream.channel() for _ in range(20)]
+        agents = [site.start(channel).started() for channel in channels]
+        path = site.program("stop_agent").socket
+        for number, agent_id in enumerate(agents):
+            headers, body = stop_of(agent_id)
+            if number % 2:
+                with site.http.connect() as connection:
+                    connection.send(http_bytes("POST", "/v2/stopAgent",
+                                               headers, body))
+            else:
+                with fc.Connection(path) as connection:
+                    connection.send(fc.request_bytes(post_params(
+                        "/v2/stopAgent", body, headers), body))
+        for channel in channels:
+            none_runs(upstream, channel, 10)
+
+
 def test_g06_client_leaves_mod_fcgid(rig, weather):
     """Apache does not tell the program: at most one agent for each, until
     Agora ends it."""

@@ -12,7 +12,10 @@
 #include "common/stop_policy.h"
 
 #define NAME "agent_room_58888506"
+#define FOREIGN_NAME NAME "_1770199740"
 #define JOIN "/join"
+#define NAMED(status) "{\"status\":\"" status "\",\"name\":\"" NAME "\"}"
+#define RUNNING_OLD "{\"status\":\"RUNNING\",\"start_ts\":", "}"
 #define LIST_RUNNING "/agents?channel=room&state=2"
 #define LIST_STARTING "/agents?channel=room&state=1"
 #define JOINED "{\"agent_id\":\"A1\",\"status\":\"RUNNING\"}"
@@ -34,6 +37,9 @@ struct client {
 
 static struct client client;
 
+/* Set by a test for its starts: a name that we have not issued. */
+static bool foreign_channel;
+
 static int
 setup(void **state)
 {
@@ -41,6 +47,7 @@ setup(void **state)
 	wire_reset();
 	settings = wire_settings();
 	client = (struct client){ 0 };
+	foreign_channel = false;
 	return 0;
 }
 
@@ -65,7 +72,7 @@ try_to_begin(struct client *of, struct fail *fail)
 		.agent_uid = "58888506",
 		.user_uid = "1234567",
 		.output_audio_codec = "OPUS",
-		.own_channel = true };
+		.own_channel = !foreign_channel };
 
 	of->start = start_begin(&agora, &settings, &agent, WIRE_NOW, "req1",
 	    answer, of, fail);
@@ -96,7 +103,7 @@ begin(void)
 	assert_int_equal(agora_working(&agora), 1);
 	assert_int_equal(wire.shares, 1);
 	wire_pass(0);
-	expect_join(NAME);
+	expect_join(foreign_channel ? FOREIGN_NAME : NAME);
 }
 
 /* The same, on one fixed host. */
@@ -426,7 +433,7 @@ test_conflicts_that_name_the_agent(void **state)
 		begin();
 		wire_reply(409, bodies[i]);
 		wire_expect("GET", "/agents/A2");
-		wire_reply(200, "{\"status\":\"RUNNING\"}");
+		wire_reply(200, NAMED("RUNNING"));
 		expect_started("A2");
 	}
 }
@@ -593,7 +600,7 @@ test_starting_agents_are_listed_apart(void **state)
 	wire_expect("GET", LIST_STARTING);
 	wire_reply(200, "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
 	wire_expect("GET", "/agents/A2");
-	wire_reply(200, "{\"status\":\"STARTING\"}");
+	wire_reply(200, NAMED("STARTING"));
 	expect_started("A2");
 }
 
@@ -626,7 +633,10 @@ test_lists_that_say_nothing(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		setup(state);
 		begin_and_list();
-		wire_reply(rows[i].status, rows[i].body);
+		for (int looks = 0; looks < 3; looks++) {
+			wire_reply(rows[i].status, rows[i].body);
+			wire_pass(500);
+		}
 		expect_failed(409);
 	}
 }
@@ -686,7 +696,6 @@ reply_with_age(const char *before, const char *after, int64_t born,
 
 #define LISTED_OLD                                                             \
 	"{\"data\":{\"list\":[{\"agent_id\":\"A2\",\"start_ts\":", "}]}}"
-#define RUNNING_OLD "{\"status\":\"RUNNING\",\"start_ts\":", "}"
 
 static void
 test_old_agents_in_the_list_are_not_ours(void **state)
@@ -695,14 +704,45 @@ test_old_agents_in_the_list_are_not_ours(void **state)
 
 	for (size_t i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
 		setup(state);
+		foreign_channel = true;
 		begin_and_list();
 		reply_with_age(LISTED_OLD, -8, ahead[i]);
 		wire_expect("GET", LIST_STARTING);
 		reply_with_age(LISTED_OLD, 0, ahead[i]);
 		wire_expect("GET", "/agents/A2");
-		wire_reply(200, "{\"status\":\"RUNNING\"}");
+		wire_reply(200,
+		    "{\"status\":\"RUNNING\",\"name\":\"" FOREIGN_NAME "\"}");
 		expect_started("A2");
 	}
+}
+
+/* A channel of our own has one user: who starts again gets the same agent. */
+static void
+test_old_agents_of_an_own_channel_are_found(void **state)
+{
+	(void)state;
+	begin_and_list();
+	reply_with_age(LISTED_OLD, -1000, 0);
+	wire_expect("GET", "/agents/A2");
+	reply_with_age("{\"status\":\"RUNNING\",\"name\":\"" NAME
+		       "\",\"start_ts\":",
+	    "}", -1000, 0);
+	expect_started("A2");
+}
+
+/* What is merely listed may be anybody's, as long as it has no name. */
+static void
+test_listed_agent_without_a_name(void **state)
+{
+	(void)state;
+	begin_and_list();
+	for (int looks = 0; looks < 3; looks++) {
+		wire_reply(200,
+		    "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
+		wire_reply(200, "{\"status\":\"RUNNING\"}");
+		wire_pass(500);
+	}
+	expect_failed(409);
 }
 
 /* Shared with the client, if it was there before; but not ours to stop. */
@@ -820,11 +860,14 @@ test_found_late(void **state)
 	wire_pass(500);
 	wire_reply(400, ""); /* refused, but the first may have worked */
 	wire_expect("GET", LIST_RUNNING);
-	wire_reply(500, "");
+	for (int looks = 0; looks < 3; looks++) {
+		wire_reply(500, "");
+		wire_pass(500);
+	}
 	expect_told_of_failure(400);
 	wire_expect("GET", LIST_RUNNING);
 	wire_reply(200, "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
-	wire_reply(200, "{\"status\":\"RUNNING\"}");
+	wire_reply(200, NAMED("RUNNING"));
 	wire_pass(0);
 	wire_expect("POST", "/agents/A2/leave");
 	wire_reply(200, "");
@@ -910,7 +953,7 @@ test_client_leaves_during_the_join(void **state)
 	wire_break(HTTP_BROKEN);
 	wire_expect("GET", LIST_RUNNING);
 	wire_reply(200, "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
-	wire_reply(200, "{\"status\":\"RUNNING\"}");
+	wire_reply(200, NAMED("RUNNING"));
 	expect_stop("/agents/A2/leave");
 }
 
@@ -931,7 +974,7 @@ test_client_leaves_during_a_pause(void **state)
 	wire_reply(200, NONE);
 	wire_expect("GET", LIST_STARTING);
 	wire_reply(200, "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
-	wire_reply(200, "{\"status\":\"STARTING\"}");
+	wire_reply(200, NAMED("STARTING"));
 	expect_stop("/agents/A2/leave");
 }
 
@@ -941,14 +984,14 @@ test_client_leaves_while_an_agent_is_looked_at(void **state)
 	(void)state;
 	begin_and_collide(); /* another request's */
 	leave();
-	wire_reply(200, "{\"status\":\"RUNNING\"}");
+	wire_reply(200, NAMED("RUNNING"));
 	wire_expect_nothing();
 	assert_int_equal(wire.sent, 2);
 
 	setup(state);
 	begin_and_collide_with_ours();
 	leave();
-	wire_reply(200, "{\"status\":\"RUNNING\"}");
+	wire_reply(200, NAMED("RUNNING"));
 	expect_stop("/agents/A2/leave");
 }
 
@@ -963,7 +1006,7 @@ test_client_leaves_during_a_list(void **state)
 	wire_expect("GET", LIST_RUNNING);
 	leave();
 	wire_reply(200, "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
-	wire_reply(200, "{\"status\":\"RUNNING\"}");
+	wire_reply(200, NAMED("RUNNING"));
 	expect_stop("/agents/A2/leave");
 }
 
@@ -1223,7 +1266,7 @@ test_another_one_stops_it(void **state)
 	wire_end_call(1, wire_answer(200, RUNNING));
 	assert_int_equal(other.answers, 0);
 	wire_reply(200, ""); /* the stop */
-	wire_pass(500);
+	wire_pass(1000);
 	expect_join(NAME);
 	wire_reply(200, "{\"agent_id\":\"A2\"}");
 	assert_string_equal(other.agent_id, "A2");
@@ -1243,7 +1286,7 @@ test_another_one_has_stopped_it(void **state)
 	wire_end_call(0, wire_answer(200, "")); /* the stop */
 	wire_reply(200, RUNNING);
 	assert_int_equal(other.answers, 0);
-	wire_pass(500);
+	wire_pass(1000);
 	expect_join(NAME);
 	wire_reply(200, "{\"agent_id\":\"A2\"}");
 	assert_string_equal(other.agent_id, "A2");
@@ -1267,7 +1310,7 @@ test_lost_after_another_one_stopped_it(void **state)
 	wire_end_call(1, wire_answer(409, CONFLICT_A1));
 	wire_end_call(1, wire_answer(200, RUNNING));
 	wire_reply(200, ""); /* the stop */
-	wire_pass(500);
+	wire_pass(1000);
 	expect_join(NAME);
 	other.gone = true;
 	start_client_left(other.start);
@@ -1368,6 +1411,8 @@ main(void)
 		TEST(test_several_listed),
 		TEST(test_listed_but_not_ours),
 		TEST(test_old_agents_in_the_list_are_not_ours),
+		TEST(test_old_agents_of_an_own_channel_are_found),
+		TEST(test_listed_agent_without_a_name),
 		TEST(test_old_agents_are_not_stopped),
 		TEST(test_old_agent_in_a_late_answer),
 		TEST(test_calls_are_clipped_to_the_budget),

@@ -65,6 +65,16 @@ joining(size_t hosts)
 	return play;
 }
 
+/* No look at the list says anything, until the client is told so. */
+static void
+give_up_looking(struct play *play)
+{
+	while (tell(play, START_LISTED_UNCLEAR) == START_DO_PAUSE &&
+	    play->step.answer == START_SAY_NOTHING)
+		assert_int_equal(tell(play, START_TIME), START_DO_LIST);
+	assert_int_equal(play->step.answer, START_SAY_FAILED);
+}
+
 /* A start whose first join may have worked, at its second. */
 static struct play
 joining_again(void)
@@ -135,7 +145,7 @@ test_stop_that_fails_at_once_is_tried_again(void **state)
 	play.event.now_ms += play.step.ms;
 	assert_int_equal(tell(&play, START_TIME), START_DO_STOP);
 	tell(&play, START_STOPPED);
-	assert_end(&play, START_SAY_NOTHING, true);
+	assert_end(&play, START_SAY_NOTHING, false);
 }
 
 static void
@@ -317,7 +327,7 @@ test_burnt_names(void **state)
 	}
 	tell(&play, START_CONFLICT_ID);
 	tell(&play, START_AGENT_DEAD);
-	assert_end(&play, START_SAY_FAILED, false);
+	assert_end(&play, START_SAY_BURNT, false);
 }
 
 static void
@@ -374,21 +384,31 @@ test_several_listed(void **state)
 static void
 test_list_unclear(void **state)
 {
-	static const enum start_event_kind unclear[][2] = {
-		{ START_LISTED_UNCLEAR, START_LISTED_UNCLEAR },
-		{ START_LISTED_ONE, START_AGENT_UNCLEAR },
-	};
+	struct play play = joining(1);
+	int looks;
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
-		struct play play = joining(1);
+	tell(&play, START_CONFLICT);
+	give_up_looking(&play);
+	assert_end(&play, START_SAY_FAILED, false);
 
-		tell(&play, START_CONFLICT);
-		tell(&play, unclear[i][0]);
-		if (play.policy.state != START_AT_END)
-			tell(&play, unclear[i][1]);
-		assert_end(&play, START_SAY_FAILED, false);
+	/* Once more, and once more. */
+	play = joining(1);
+	tell(&play, START_CONFLICT);
+	for (looks = 0; play.policy.state != START_AT_END; looks++) {
+		tell(&play, START_LISTED_ONE);
+		if (tell(&play, START_AGENT_UNCLEAR) == START_DO_PAUSE)
+			tell(&play, START_TIME);
 	}
+	assert_int_equal(looks, 3);
+	assert_end(&play, START_SAY_FAILED, false);
+
+	/* Not when that would take too long. */
+	play = joining(1);
+	tell(&play, START_CONFLICT);
+	tell_at(&play, START_BUDGET_MS - START_QUERY_MS + 1,
+	    START_LISTED_UNCLEAR);
+	assert_end(&play, START_SAY_FAILED, false);
 }
 
 static void
@@ -517,8 +537,7 @@ test_cleanup_looks_until_its_time_is_up(void **state)
 	(void)state;
 	play.event.may_retry = false;
 	tell(&play, START_UNKNOWN);
-	tell(&play, START_LISTED_UNCLEAR);
-	assert_int_equal(play.step.answer, START_SAY_FAILED);
+	give_up_looking(&play);
 	while (play.step.action == START_DO_LIST) {
 		looks++;
 		tell(&play, START_LISTED_NONE);
@@ -540,7 +559,7 @@ test_cleanup_stops_what_it_finds(void **state)
 	(void)state;
 	play.event.may_retry = false;
 	tell(&play, START_UNKNOWN);
-	tell(&play, START_LISTED_UNCLEAR);
+	give_up_looking(&play);
 	tell(&play, START_LISTED_ONE);
 	assert_int_equal(tell(&play, START_AGENT_ALIVE), START_DO_STOP);
 	tell(&play, START_STOPPED);
@@ -559,7 +578,7 @@ test_cleanup_leaves_foreign_agents_alone(void **state)
 
 		play.event.may_retry = false;
 		tell(&play, START_UNKNOWN);
-		tell(&play, START_LISTED_UNCLEAR);
+		give_up_looking(&play);
 		tell(&play, START_LISTED_ONE);
 		assert_int_equal(tell(&play, not_ours[i]), START_DO_PAUSE);
 		assert_int_equal(tell(&play, START_TIME), START_DO_LIST);
@@ -712,6 +731,133 @@ test_conflict_after_the_client_left_is_cleaned_up(void **state)
 	assert_int_equal(tell(&play, START_AGENT_ALIVE), START_DO_STOP);
 }
 
+/* The name may be taken here: nowhere else would it be a lock. */
+static void
+test_what_binds_to_a_host(void **state)
+{
+	static const enum start_event_kind binding[] = { START_UNKNOWN,
+		START_LATER };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(binding) / sizeof(binding[0]); i++) {
+		struct play play = joining(4);
+
+		play.event.status = 503;
+		tell(&play, binding[i]);
+		tell(&play, START_TIME);
+		tell(&play, START_NOT_PROCESSED);
+		assert_int_equal(tell(&play, START_TIME), START_DO_JOIN);
+		assert_int_equal(play.policy.host, 0);
+	}
+}
+
+static void
+test_a_conflict_binds_to_a_host(void **state)
+{
+	struct play play = joining(4);
+
+	(void)state;
+	tell(&play, START_CONFLICT);
+	tell(&play, START_LISTED_NONE);
+	tell(&play, START_LISTED_NONE);
+	tell(&play, START_TIME);
+	tell(&play, START_NOT_PROCESSED);
+	assert_int_equal(tell(&play, START_TIME), START_DO_JOIN);
+	assert_int_equal(play.policy.host, 0);
+
+	play = joining(4);
+	tell(&play, START_CONFLICT_ID);
+	tell(&play, START_AGENT_DEAD);
+	tell(&play, START_NOT_PROCESSED);
+	tell(&play, START_TIME);
+	assert_int_equal(play.policy.host, 0);
+}
+
+/* Listed in a channel that has one user only: it has our name. */
+static void
+test_old_agent_in_the_list(void **state)
+{
+	struct play play = joining(1);
+
+	(void)state;
+	tell(&play, START_CONFLICT);
+	tell(&play, START_LISTED_ONE);
+	tell(&play, START_AGENT_OLD);
+	assert_int_equal(play.step.answer, START_SAY_STARTED);
+	tell(&play, START_NOT_TOLD);
+	assert_end(&play, START_SAY_NOTHING, false);
+}
+
+/* Two joins got no answer, and one agent was found: where is the other? */
+static void
+test_cleanup_goes_on_while_a_join_is_unaccounted_for(void **state)
+{
+	struct play play = joining_again();
+
+	(void)state;
+	tell(&play, START_CLIENT_LEFT);
+	tell(&play, START_UNKNOWN);
+	tell(&play, START_LISTED_ONE);
+	assert_int_equal(tell(&play, START_AGENT_ALIVE), START_DO_STOP);
+	assert_int_equal(tell(&play, START_STOPPED), START_DO_PAUSE);
+	assert_int_equal(tell(&play, START_TIME), START_DO_LIST);
+	tell(&play, START_LISTED_ONE);
+	assert_int_equal(tell(&play, START_AGENT_ALIVE), START_DO_STOP);
+	tell(&play, START_STOPPED);
+	assert_end(&play, START_SAY_NOTHING, false);
+}
+
+/* One was stopped; the other join was the conflict that one would expect. */
+static void
+test_nothing_comes_after_what_was_stopped(void **state)
+{
+	struct play play = joining_again();
+
+	(void)state;
+	tell(&play, START_CLIENT_LEFT);
+	tell(&play, START_UNKNOWN);
+	tell(&play, START_LISTED_ONE);
+	tell(&play, START_AGENT_ALIVE);
+	tell(&play, START_STOPPED);
+	while (play.step.action == START_DO_PAUSE) {
+		play.event.now_ms += play.step.ms;
+		tell(&play, START_TIME);
+		tell(&play, START_LISTED_NONE);
+		tell(&play, START_LISTED_NONE);
+	}
+	assert_end(&play, START_SAY_NOTHING, false);
+}
+
+/* No join is in doubt, so there is nothing to look for. */
+static void
+test_conflict_that_nobody_hears_of_is_no_orphan(void **state)
+{
+	struct play play = joining(1);
+
+	(void)state;
+	tell(&play, START_CONFLICT);
+	tell(&play, START_CLIENT_LEFT);
+	tell(&play, START_LISTED_NONE);
+	tell(&play, START_LISTED_NONE);
+	assert_end(&play, START_SAY_NOTHING, false);
+}
+
+static void
+test_the_longest_start(void **state)
+{
+	struct play play = joining_again();
+
+	(void)state;
+	tell_at(&play, 20000, START_UNKNOWN);
+	assert_int_equal(play.step.answer, START_SAY_FAILED);
+	tell_at(&play, 27999, START_LISTED_ONE);
+	tell_at(&play, 28000, START_AGENT_ALIVE);
+	assert_int_equal(play.step.action, START_DO_STOP);
+	assert_true(play.step.ms <= 4000);
+	tell_at(&play, 32000, START_STOP_FAILED);
+	assert_end(&play, START_SAY_NOTHING, true);
+}
+
 static void
 test_old_agent_is_another_requests(void **state)
 {
@@ -742,6 +888,7 @@ test_unclear_agent_is_not_stopped_blindly(void **state)
 
 #define WALKS 1000000
 #define STEPS_MAX 200
+#define LATEST_MS 30000 /* until a join whose answer was lost takes place */
 #define AGENTS_MAX 32
 
 struct agent {
@@ -775,6 +922,8 @@ struct world {
 	int answers;
 	int64_t answered_ms;
 	int joins, looks;
+	bool stopped; /* some agent, as the policy knows */
+	int64_t end_ms;
 	bool orphan;
 };
 
@@ -866,7 +1015,7 @@ play_join(struct world *world, int64_t ms)
 		world->late = (struct late){ .there = true,
 			.suffix = suffix,
 			.host = host,
-			.at_ms = world->event.now_ms + dice(world, 30000) };
+			.at_ms = world->event.now_ms + dice(world, LATEST_MS) };
 		pass(world, ms);
 		return START_UNKNOWN;
 	}
@@ -933,7 +1082,10 @@ play_stop(struct world *world, int64_t ms)
 	agent->stop_tried = true;
 	if (chance(world, 70))
 		agent->alive = false;
-	return chance(world, 80) ? START_STOPPED : START_STOP_FAILED;
+	if (agent->alive || chance(world, 20))
+		return START_STOP_FAILED;
+	world->stopped = true;
+	return START_STOPPED;
 }
 
 static enum start_event_kind
@@ -997,18 +1149,30 @@ check_no_twins(const struct world *world)
 }
 
 static void
-check_end(const struct world *world)
+check_times(const struct world *world)
 {
 	assert_int_equal(world->answers, 1);
 	assert_true(world->answered_ms - T0 <= START_BUDGET_MS);
-	assert_true(
-	    world->event.now_ms - T0 <= START_BUDGET_MS + 2 * START_CLEANUP_MS);
+	assert_true(world->event.now_ms - T0 <=
+	    START_BUDGET_MS + START_CLEANUP_MS + START_STOP_MIN_MS);
+}
+
+/*
+ * A join whose answer was lost may be carried out when everything is over, or
+ * during the last look. It is told as an orphan, unless an agent was stopped
+ * that accounts for it.
+ */
+static void
+check_end(const struct world *world)
+{
 	for (int i = 0; i < world->agents; i++) {
 		const struct agent *agent = &world->agent[i];
+		bool late = world->stopped &&
+		    agent->born_ms > world->end_ms - 2 * START_QUERY_MS;
 
 		if (agent->alive && agent->ours)
-			assert_true(
-			    agent->known || agent->stop_tried || world->orphan);
+			assert_true(agent->known || agent->stop_tried ||
+			    world->orphan || late);
 	}
 }
 
@@ -1086,6 +1250,9 @@ test_a_million_walks(void **state)
 		populate(&world);
 		start_policy_init(&world.policy, 4, T0);
 		walk(&world);
+		check_times(&world);
+		world.end_ms = world.event.now_ms;
+		pass(&world, LATEST_MS);
 		check_end(&world);
 		answers += (uint64_t)world.answers;
 		orphans += world.orphan;
@@ -1137,6 +1304,15 @@ main(void)
 		cmocka_unit_test(test_client_leaves_while_its_agent_is_checked),
 		cmocka_unit_test(
 		    test_conflict_after_the_client_left_is_cleaned_up),
+		cmocka_unit_test(test_what_binds_to_a_host),
+		cmocka_unit_test(test_a_conflict_binds_to_a_host),
+		cmocka_unit_test(test_old_agent_in_the_list),
+		cmocka_unit_test(
+		    test_cleanup_goes_on_while_a_join_is_unaccounted_for),
+		cmocka_unit_test(test_nothing_comes_after_what_was_stopped),
+		cmocka_unit_test(
+		    test_conflict_that_nobody_hears_of_is_no_orphan),
+		cmocka_unit_test(test_the_longest_start),
 		cmocka_unit_test(test_old_agent_is_another_requests),
 		cmocka_unit_test(test_unclear_agent_is_not_stopped_blindly),
 		cmocka_unit_test(test_a_million_walks),

@@ -44,7 +44,7 @@ done(void *arg, const struct fail *fail)
 static int
 try_to_begin(const char *id, int64_t budget_ms, struct fail *fail)
 {
-	return stop_begin(&agora, &settings, id, WIRE_NOW, budget_ms, done,
+	return stop_begin(&agora, &settings, id, 0, WIRE_NOW, budget_ms, done,
 	    &told, fail);
 }
 

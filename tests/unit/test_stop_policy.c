@@ -24,7 +24,7 @@ leaving(size_t hosts)
 				 .may_retry = true,
 				 .retry_after = -1 } };
 
-	stop_policy_init(&play.policy, hosts, T0, STOP_BUDGET_MS);
+	stop_policy_init(&play.policy, hosts, 0, T0, STOP_BUDGET_MS);
 	play.step = stop_policy_next(&play.policy, &play.event);
 	assert_int_equal(play.step.action, STOP_DO_LEAVE);
 	assert_int_equal(play.step.ms, STOP_LEAVE_MS);
