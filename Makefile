@@ -163,9 +163,10 @@ test:
 	@echo 'building in $(B)/, then running unit and system tests'
 	@$(MAKE) --no-print-directory -s check
 
-# Tests of what is built in $(B); a second core is used if there is one.
+# Tests of what is built in $(B). Most of them wait most of their time, so
+# four at a time keep two cores busy.
 PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
-	-p no:cacheprovider -n 2
+	-p no:cacheprovider -n 4
 check: all unit fuzzers
 	@$(PYTEST) tests/sandbox tests/system
 

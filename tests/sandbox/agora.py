@@ -142,6 +142,7 @@ class Agora:
         """Says in the entry which call and channel this is, as far as a
         request that may still be refused tells it."""
         entry["call"], entry["agent_id"] = call.kind, call.agent_id
+        self.ledger.calls[call.kind] += 1
         channel = call.request.query.get("channel")
         if call.kind == "join" and isinstance(entry["body"], dict):
             properties = entry["body"].get("properties")

@@ -55,7 +55,8 @@ class Control:
         return {"status": "ok", "app_id": self.agora.app_id,
                 "connections": self.door.server.connections,
                 "network": self.door.mode,
-                "requests": self.agora.ledger.count}
+                "requests": self.agora.ledger.count,
+                "calls": self.agora.ledger.calls}
 
     def _ledger(self, request):
         query = request.query

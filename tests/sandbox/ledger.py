@@ -178,11 +178,13 @@ class Ledger:
     def __init__(self):
         self.entries = collections.deque(maxlen=ENTRIES_MAX)
         self.count = 0
+        self.calls = collections.Counter()
 
     def clear(self):
         """Forgets every entry."""
         self.entries.clear()
         self.count = 0
+        self.calls.clear()
 
     def open(self, request):
         """A new entry for a request that has just arrived."""

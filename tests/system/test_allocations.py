@@ -617,7 +617,7 @@ def serves_later(subject, params):
     def right():
         answer = subject.answer(params)
         return answer is not None and answer.status in (200, 400)
-    wait_until(right, 5, "a right answer")
+    wait_until(right, 15, "a right answer")
     subject.process.terminate()
     assert subject.process.wait(20) == 0
 

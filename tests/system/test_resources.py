@@ -550,6 +550,15 @@ def state(pid):
             len(os.listdir(f"/proc/{pid}/task")))
 
 
+def settled(pid):
+    """The state, once the connections of what was done before are closed."""
+    last = None
+    while state(pid) != last:
+        last = state(pid)
+        time.sleep(0.2 * PATIENCE)
+    return last
+
+
 def unchanged(pid, before):
     """At most 1 MiB more; descriptors and threads as they were."""
     wait_until(lambda: state(pid)[1:] == before[1:], 30, str(before))
@@ -577,7 +586,7 @@ def test_e11_many_get_config(rig):
     """20,000, or a million, leave nothing behind."""
     program = rig.programs.listen("get_config", rig.env_file("default"), 0)
     many(program, 2000)
-    before = state(program.pid)
+    before = settled(program.pid)
     many(program, 1000000 if SLOW_TESTS else 20000)
     unchanged(program.pid, before)
     assert program.stop() == 0
@@ -607,7 +616,7 @@ def test_e11_many_starts_and_stops(rig, programs):
         starter = rig.programs.listen("start_agent", env_file, 0)
         stopper = rig.programs.listen("stop_agent", env_file, 0)
         pairs(starter, stopper, [f"warm{number}" for number in range(100)])
-        before = [state(program.pid) for program in (starter, stopper)]
+        before = [settled(program.pid) for program in (starter, stopper)]
         for first in range(0, total, batch):
             pairs(starter, stopper,
                   [f"c{first + number}" for number in range(batch)])

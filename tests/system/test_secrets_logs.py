@@ -3,6 +3,7 @@ watch over all tests (watch.py), which looks for secrets everywhere."""
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -10,6 +11,7 @@ import pytest
 
 import fcgi_client
 import servers
+from processes import wait_until
 from programs import LOG_LINE
 from transports import Answer, Http, cgi_params, parse_cgi
 from watch import WATCH, Watch
@@ -63,6 +65,9 @@ def test_h01_the_watch_sees_processes_and_files(tmp_path):
     watch = Watch()
     watch.keep("LLM_API_KEY", CANARY)
     with subprocess.Popen(["sleep", "60"], env={"X": CANARY}) as process:
+        # It is empty for a moment after the program was loaded.
+        path = pathlib.Path(f"/proc/{process.pid}/environ")
+        wait_until(path.read_bytes, 10, "its environment")
         watch.process(process.pid)
         process.kill()
     (tmp_path / "below").mkdir()
