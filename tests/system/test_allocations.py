@@ -63,6 +63,8 @@ LEAKS = {
     # table cannot grow.
     "libjson-c.so.5": 1,
 }
+# The allocation without which there is nothing to answer on.
+CONNECTION = {1}
 CRASH_TALK = rb"Assertion `|^Unexpected error\.$"
 
 
@@ -197,7 +199,8 @@ class Sweep:
 
     def __init__(self, subject):
         self.subject = subject
-        self.hung_up = self.crashes = self.errors = self.tried = 0
+        self.crashes = self.errors = self.tried = 0
+        self.hung_up = set()  # numbers of allocations
         self.count = self.leaked = 0
         self.begin()
 
@@ -211,6 +214,9 @@ class Sweep:
 
     def judge(self, answer):
         """After an answer, or None, to a request that met a failure."""
+
+    def judge_crash(self, answer):
+        """The same after a library's crash, before a new process."""
 
     def good(self):
         """One request, properly answered."""
@@ -256,9 +262,10 @@ class Sweep:
             assert answer is None or answer.status == 200
             assert subject.crash_is_known(), subject.where()
             self.crashes += 1
-            answer = None
-        elif answer is None:
-            self.hung_up += 1
+            self.judge_crash(answer)
+            return
+        if answer is None:
+            self.hung_up.add(number)
         elif answer.status == 200:
             whole(answer)
             self.right(answer)
@@ -364,9 +371,20 @@ def test_e02_get_config_without_memory(rig, upstream, library, sticky):
         sweep = GetConfig(subject, upstream.certificate)
         for number in range(1, sweep.count + 2):
             sweep.check(number, sticky)
-        assert sweep.errors > 20 and sweep.hung_up <= 1
+        assert sweep.errors > 20 and sweep.hung_up <= CONNECTION
     finally:
         subject.close()
+
+
+def left_behind(upstream, channel, answer):
+    """How many agents a crash left that nobody can stop: one, at most, and
+    only if its join was sent; none if its caller was told of it."""
+    if answer is not None and answer.status == 200:
+        known(upstream, channel, answer)
+        return 0
+    left = running(upstream, channel)
+    assert len(left) <= min(1, len(upstream.joins(channel))), left
+    return len(left)
 
 
 class Start(Sweep):
@@ -376,6 +394,7 @@ class Start(Sweep):
     def __init__(self, subject, upstream):
         self.upstream = upstream
         self.channel = None
+        self.left = 0
         super().__init__(subject)
 
     def next_request(self):
@@ -390,8 +409,17 @@ class Start(Sweep):
         known(self.upstream, self.channel, answer)
 
     def judge(self, answer):
-        if self.subject.process.poll() is None:
-            known(self.upstream, self.channel, answer)
+        known(self.upstream, self.channel, answer)
+
+    def judge_crash(self, answer):
+        self.left += left_behind(self.upstream, self.channel, answer)
+
+
+def stop_request(upstream, channel):
+    """Params and body of a stop of an agent that runs in the channel."""
+    agent = upstream.sandbox.join(channel).json()["agent_id"]
+    body = json.dumps({"agentId": agent}).encode()
+    return post_params("/v2/stopAgent", body), body
 
 
 class Stop(Sweep):
@@ -401,13 +429,12 @@ class Stop(Sweep):
     def __init__(self, subject, upstream):
         self.upstream = upstream
         self.channel = self.request = None
+        self.left = 0
         super().__init__(subject)
 
     def next_request(self):
         self.channel = self.upstream.channel()
-        agent = self.upstream.sandbox.join(self.channel).json()["agent_id"]
-        body = json.dumps({"agentId": agent}).encode()
-        self.request = post_params("/v2/stopAgent", body), body
+        self.request = stop_request(self.upstream, self.channel)
         return self.request
 
     def right(self, answer):
@@ -415,10 +442,13 @@ class Stop(Sweep):
         assert not running(self.upstream, self.channel)
 
     def judge(self, answer):
-        if answer is None or answer.status != 200:
-            if self.subject.process.poll() is None and \
-                    running(self.upstream, self.channel):
-                self.right(self.subject.answer(*self.request))
+        if (answer is None or answer.status != 200) and \
+                running(self.upstream, self.channel):
+            self.right(self.subject.answer(*self.request))
+
+    def judge_crash(self, answer):
+        # The caller has the id, and can stop it once there is a process.
+        assert answer is None or not running(self.upstream, self.channel)
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -433,13 +463,15 @@ def test_e02_call_without_memory(rig, upstream, library, kind, sticky, shard):
     try:
         sweep = kind(subject, upstream)
         # A stop that fails is tried again, after pauses.
-        tries = 5 if kind is Stop and sticky else 16
+        tries = 16 if kind is Start else 5 if sticky else 48
         for number in reached(shard, sweep.count, 1 + sweep.count // tries):
             sweep.check(number, sticky)
         print(f"{sweep.count} allocations, {sweep.tried} tried: "
               f"{sweep.errors} errors, {sweep.crashes} crashes, "
-              f"{sweep.hung_up} hung up")
-        assert sweep.count > 100
+              f"{len(sweep.hung_up)} hung up, {sweep.left} agents left by "
+              "crashes")
+        assert sweep.count > 100 and sweep.errors > 0
+        assert sweep.hung_up <= CONNECTION and sweep.left <= sweep.crashes
     finally:
         subject.close()
 
@@ -454,11 +486,46 @@ def test_e02_start_as_cgi_without_memory(rig, upstream, library, sticky,
     try:
         sweep = CgiSweep(subject, succeeded)
         count = sweep.count(*start_request(upstream)[1:])
+        left = 0
         for number in reached(shard, count, 1 + count // 24):
             channel, params, body = start_request(upstream)
             answer = sweep.check(number, sticky, params, body)
-            if not subject.memory.crash:
+            if subject.memory.crash:
+                left += left_behind(upstream, channel, answer)
+            else:
                 known(upstream, channel, answer)
+        print(f"{count} allocations: {sweep.errors} errors, {sweep.crashes} "
+              f"crashes, {left} agents left by crashes")
+        assert sweep.errors > 0
+    finally:
+        subject.close()
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from then"])
+def test_e02_stop_as_cgi_without_memory(rig, upstream, library, sticky,
+                                        shard):
+    """It says "stopped" of no agent that runs."""
+    subject = Subject(rig.programs, library, "stop_agent",
+                      rig.env_file("default"))
+    try:
+        sweep = CgiSweep(subject, succeeded)
+        count = sweep.count(*stop_request(upstream, upstream.channel()))
+        # Most of them are OpenSSL's cold start; the request is at the end,
+        # where nothing works from then on but waiting.
+        numbers = [*reached(shard, count, 1 + count // 16)]
+        if not sticky:
+            numbers += range(count - 140 + shard, count, 12 * SHARDS)
+        for number in numbers:
+            channel = upstream.channel()
+            request = stop_request(upstream, channel)
+            answer = sweep.check(number, sticky, *request)
+            if running(upstream, channel):
+                assert answer is None or answer.status != 200
+                succeeded(sweep.check(2 * count, False, *request))
+            assert not running(upstream, channel)
+        print(f"{count} allocations: {sweep.errors} errors, {sweep.crashes} "
+              "crashes")
         assert sweep.errors > 0
     finally:
         subject.close()
