@@ -18,10 +18,13 @@ from processes import ENDPOINTS, PATIENCE, can_connect, children, wait_until
 from programs import WRAPPED, Program
 from servers import WEB_USER, Apache, share
 from transports import Http, cgi_params, parse_cgi
+from watch import WATCH
 
 CANARIES = {name: "".join(f"{byte:02x}" for byte in os.urandom(16))
             for name in ("AGORA_APP_CERTIFICATE", "ASR_DEEPGRAM_API_KEY",
                          "OPENAI_API_KEY", "TTS_ELEVENLABS_API_KEY")}
+for _name, _value in CANARIES.items():
+    WATCH.keep(_name, _value)
 SANITIZED = "asan" in os.environ.get("B", "")
 
 unwrapped = pytest.mark.skipif(
