@@ -310,6 +310,7 @@ class Sweep:
                     self.subject.memory.crash) not in LATE_CRASHES:
                 raise
         self.crashes += 1
+        self.judge_crash(None)
         self.begin()
         return False
 
