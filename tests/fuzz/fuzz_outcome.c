@@ -35,7 +35,9 @@ check_said(const struct agora_said *said)
 	CHECK(said->listed <= AGORA_LISTED_MAX);
 	CHECK(said->is_list || said->listed == 0);
 	for (i = 0; i < said->listed; i++)
-		CHECK(agora_id_check(said->agent[i].agent_id, NULL) == 0);
+		/* "": it counts, but cannot be named. */
+		CHECK(said->agent[i].agent_id[0] == '\0' ||
+		    agora_id_check(said->agent[i].agent_id, NULL) == 0);
 	CHECK(strlen(said->reason) < sizeof(said->reason));
 	for (i = 0; said->reason[i] != '\0'; i++)
 		CHECK(ascii_is_alpha(said->reason[i]));

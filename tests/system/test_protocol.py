@@ -116,7 +116,7 @@ def test_b02_enormous_lengths_cost_nothing(single, lengths):
         bad.send(fc.begin() + fc.record(fc.PARAMS, 1, lengths + b"x" * 8))
         refused(parse_cgi(bad.read_answer().stdout), 431)
     succeeded(get(single.socket))
-    assert rss_kib(single.pid) - before < 2048
+    assert rss_kib(single.pid) - before < 16 * 1024  # not gigabytes
 
 
 def test_b03_b04_silence_delays_nobody(single):
