@@ -76,6 +76,10 @@ agora_free(struct agora *agora)
 {
 	if (agora == NULL)
 		return;
+	if (agora->starts > 0)
+		log_error("start: orphan_possible: %zu starts were under way "
+			  "when the process ended",
+		    agora->starts);
 	http_free(agora->http);
 	free(agora);
 }

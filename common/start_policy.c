@@ -203,7 +203,7 @@ refused(struct start_policy *p, const struct start_event *e)
 static int64_t
 backoff(const struct start_policy *p, const struct start_event *e)
 {
-	int64_t most = (int64_t)BACKOFF_MS << (p->joins - 1);
+	int64_t most = (int64_t)BACKOFF_MS << (p->joins > 1 ? p->joins - 1 : 0);
 
 	return random_up_to(e, at_most(most, BACKOFF_MAX_MS));
 }
@@ -255,7 +255,7 @@ later(struct start_policy *p, const struct start_event *e)
 	int64_t pause;
 
 	if (e->status != 429)
-		p->bound = true; /* a start that failed may have made it */
+		p->bound = p->half_made = true;
 	p->laters++;
 	pause = later_pause(p, e);
 	if (p->laters <= most && pause != -1 && may_join_again(p, e, pause) &&
@@ -305,13 +305,15 @@ join_ended(struct start_policy *p, const struct start_event *e)
 		[START_UNKNOWN] = resolve,
 		[START_REFUSED] = refused,
 	};
+	bool conflict =
+	    e->kind == START_CONFLICT || e->kind == START_CONFLICT_ID;
 
-	if (e->kind == START_UNKNOWN) {
+	if (e->kind == START_UNKNOWN || (conflict && p->half_made)) {
 		p->unknown = true;
+		p->half_made = false;
 		p->lost++;
 	}
-	if (e->kind == START_UNKNOWN || e->kind == START_CONFLICT ||
-	    e->kind == START_CONFLICT_ID)
+	if (e->kind == START_UNKNOWN || conflict)
 		p->bound = true;
 	if (e->kind == START_JOINED) {
 		p->unknown = false;
@@ -333,6 +335,7 @@ list(struct start_policy *p, const struct start_event *e, bool starting)
 static struct start_step
 look(struct start_policy *p, const struct start_event *e)
 {
+	p->ours = false; /* what was found before is not what is looked for */
 	if (left(p, e) > 0)
 		return list(p, e, false);
 	return p->answered ? step_end(p, true) : fail(p, e, START_SAY_FAILED);
@@ -430,8 +433,7 @@ verified(struct start_policy *p, const struct start_event *e)
 		return found_running(p, e);
 	if (e->kind == START_AGENT_UNCLEAR)
 		return look_again(p, e);
-	p->list_starting = true; /* nothing there that is ours */
-	return listed_none(p, e);
+	return listed_none(p, e); /* nothing there that is ours */
 }
 
 /* The name is burnt: its agent is dead, but it still stands in the way. */
@@ -554,7 +556,7 @@ start_policy_next(struct start_policy *p, const struct start_event *e)
 	case START_AT_ANSWERING:
 		return answer_ended(p, e);
 	case START_AT_WAITING:
-		return clean_up(p, e);
+		return p->answered ? clean_up(p, e) : look(p, e);
 	case START_AT_STOPPING:
 		return stop_ended(p, e);
 	case START_AT_END:

@@ -146,6 +146,7 @@ struct start_policy {
 	bool unknown;       /* an agent of ours may run that nobody knows */
 	bool ours;          /* the id that was learned last is such an agent */
 	bool bound;         /* to the host: the name may be taken there */
+	bool half_made;     /* a start that failed (503) may have made one */
 	bool cleaning;      /* ->until is the end of the cleaning up */
 	bool none_listed;   /* by the last look */
 	bool stopped;       /* an agent that nobody was told of */

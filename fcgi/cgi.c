@@ -142,7 +142,9 @@ release_parent(struct cgi *cgi)
 	if (null != -1) {
 		dup2(null, STDIN_FILENO); /* mod_cgid's is the same socket */
 		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
+		/* mod_cgi reads it to its end; not when it has left. */
+		if (cgi->status == 0)
+			dup2(null, STDERR_FILENO);
 		close(null);
 	}
 	(void)!write(cgi->parent, &status, 1);

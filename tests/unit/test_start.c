@@ -669,6 +669,8 @@ test_listed_but_not_ours(void **state)
 		wire_reply(200,
 		    "{\"data\":{\"list\":[{\"agent_id\":\"A2\"}]}}");
 		wire_reply(200, bodies[i]);
+		wire_expect("GET", LIST_STARTING);
+		wire_reply(200, NONE);
 		wire_pass(500);
 		expect_join(NAME); /* nothing of ours is there */
 		wire_reply(200, JOINED);

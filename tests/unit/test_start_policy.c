@@ -357,7 +357,11 @@ test_nothing_listed_joins_once_more(void **state)
 
 		tell(&play, START_CONFLICT);
 		tell(&play, START_LISTED_ONE);
-		assert_int_equal(tell(&play, none[i]), START_DO_PAUSE);
+		/* First what is about to run is looked at, too. */
+		assert_int_equal(tell(&play, none[i]), START_DO_LIST);
+		assert_true(play.policy.list_starting);
+		assert_int_equal(tell(&play, START_LISTED_NONE),
+		    START_DO_PAUSE);
 		assert_int_equal(tell(&play, START_TIME), START_DO_JOIN);
 		tell(&play, START_CONFLICT);
 		tell(&play, START_LISTED_NONE);
@@ -580,7 +584,9 @@ test_cleanup_leaves_foreign_agents_alone(void **state)
 		tell(&play, START_UNKNOWN);
 		give_up_looking(&play);
 		tell(&play, START_LISTED_ONE);
-		assert_int_equal(tell(&play, not_ours[i]), START_DO_PAUSE);
+		if (tell(&play, not_ours[i]) == START_DO_LIST)
+			tell(&play, START_LISTED_NONE);
+		assert_int_equal(play.step.action, START_DO_PAUSE);
 		assert_int_equal(tell(&play, START_TIME), START_DO_LIST);
 		assert_int_equal(tell(&play, START_LISTED_MANY),
 		    START_DO_PAUSE);
@@ -856,6 +862,53 @@ test_the_longest_start(void **state)
 	assert_true(play.step.ms <= 4000);
 	tell_at(&play, 32000, START_STOP_FAILED);
 	assert_end(&play, START_SAY_NOTHING, true);
+}
+
+/* A start whose lost join's agent another one is stopping, on a shut host. */
+static struct play
+waiting_for_a_name(void)
+{
+	struct play play = joining_again();
+
+	tell(&play, START_CONFLICT_ID);
+	play.event.others = START_OTHERS_STOP;
+	tell(&play, START_AGENT_ALIVE);
+	play.event.hosts_open = 0;
+	assert_int_equal(tell(&play, START_TIME), START_DO_LIST);
+	return play;
+}
+
+static void
+test_name_that_does_not_come_free(void **state)
+{
+	struct play play = waiting_for_a_name();
+
+	(void)state;
+	/* The client is answered, whatever the other one does. */
+	give_up_looking(&play);
+
+	/* What the list shows is not what was found before. */
+	play = waiting_for_a_name();
+	tell(&play, START_LISTED_ONE);
+	tell(&play, START_AGENT_FOREIGN);
+	tell(&play, START_LISTED_NONE);
+	assert_int_equal(play.step.answer, START_SAY_FAILED);
+	assert_int_equal(play.step.action, START_DO_LIST);
+}
+
+/* A start that failed (503) may have made the agent that the next one meets. */
+static void
+test_agent_of_a_failed_start_is_ours(void **state)
+{
+	struct play play = joining(1);
+
+	(void)state;
+	play.event.status = 503;
+	tell(&play, START_LATER);
+	tell(&play, START_TIME);
+	tell(&play, START_CLIENT_LEFT);
+	assert_int_equal(tell(&play, START_CONFLICT_ID), START_DO_LOOK);
+	assert_int_equal(tell(&play, START_AGENT_ALIVE), START_DO_STOP);
 }
 
 static void
@@ -1313,6 +1366,8 @@ main(void)
 		cmocka_unit_test(
 		    test_conflict_that_nobody_hears_of_is_no_orphan),
 		cmocka_unit_test(test_the_longest_start),
+		cmocka_unit_test(test_name_that_does_not_come_free),
+		cmocka_unit_test(test_agent_of_a_failed_start_is_ours),
 		cmocka_unit_test(test_old_agent_is_another_requests),
 		cmocka_unit_test(test_unclear_agent_is_not_stopped_blindly),
 		cmocka_unit_test(test_a_million_walks),
