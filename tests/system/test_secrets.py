@@ -2,6 +2,7 @@
 cores, other people's hands."""
 
 import json
+import contextlib
 import os
 import pwd
 import resource
@@ -277,9 +278,11 @@ def test_h03_workers_may_write_no_core(run):
 
 def descriptors(pid):
     """What the descriptors of a process are, sorted."""
-    folder = f"/proc/{pid}/fd"
-    return sorted(os.readlink(f"{folder}/{name}")
-                  for name in os.listdir(folder))
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return sorted(found)
 
 
 @unwrapped
