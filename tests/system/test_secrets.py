@@ -1,8 +1,8 @@
 """Where the certificate must not be found: the environment, command lines,
 cores, other people's hands."""
 
-import json
 import contextlib
+import json
 import os
 import pwd
 import resource
