@@ -53,39 +53,45 @@ type_of(const struct json *json)
 	return json_object_get_type((const struct json_object *)json);
 }
 
-static void
-refuse(struct fail *fail, const char *wrong, size_t place)
+static const char lone_null[] = "must not be null";
+
+struct json *
+json_parse_text(const char *text, size_t len, const char **wrong, size_t *place)
 {
-	fail_set(fail, FAIL_BAD_INPUT, "body is not valid JSON: %s at byte %zu",
-	    wrong, place);
+	struct json *json = NULL;
+
+	*wrong = json_scan(text, len, JSON_DEPTH_MAX, place);
+	if (*wrong != NULL)
+		return NULL;
+	switch (json_read(text, len, &json, place)) {
+	case JSON_READ_OK:
+		if (json == NULL)
+			*wrong = lone_null;
+		break;
+	case JSON_READ_WRONG:
+		*wrong =
+		    *place == len ? "unexpected end" : "unexpected character";
+		break;
+	case JSON_READ_NO_MEMORY:
+		break;
+	}
+	return json;
 }
 
 struct json *
 json_parse(const char *text, size_t len, struct fail *fail)
 {
-	struct json *json = NULL;
 	const char *wrong;
 	size_t place;
+	struct json *json = json_parse_text(text, len, &wrong, &place);
 
-	wrong = json_scan(text, len, JSON_DEPTH_MAX, &place);
-	if (wrong != NULL) {
-		refuse(fail, wrong, place);
-		return NULL;
-	}
-	switch (json_read(text, len, &json, &place)) {
-	case JSON_READ_OK:
-		if (json == NULL)
-			fail_set(fail, FAIL_BAD_INPUT, "body must not be null");
-		break;
-	case JSON_READ_WRONG:
-		refuse(fail,
-		    place == len ? "unexpected end" : "unexpected character",
-		    place);
-		break;
-	case JSON_READ_NO_MEMORY:
+	if (json == NULL && wrong == NULL)
 		fail_set(fail, FAIL_INTERNAL, "out of memory");
-		break;
-	}
+	else if (wrong == lone_null)
+		fail_set(fail, FAIL_BAD_INPUT, "body %s", wrong);
+	else if (json == NULL)
+		fail_set(fail, FAIL_BAD_INPUT,
+		    "body is not valid JSON: %s at byte %zu", wrong, place);
 	return json;
 }
 
@@ -113,6 +119,38 @@ struct json *
 json_make_double(const char *text)
 {
 	return ours(json_object_new_double_s(strtod(text, NULL), text));
+}
+
+/* json-c keeps the text that a number was parsed from as its user data. */
+static const char *
+double_text(struct json_object *number)
+{
+	return json_object_get_userdata(number);
+}
+
+struct json *
+json_make_twin(const struct json *scalar)
+{
+	struct json_object *value = readable(scalar);
+	const char *text;
+
+	switch (json_object_get_type(value)) {
+	case json_type_boolean:
+		return json_make_bool(json_object_get_boolean(value));
+	case json_type_int:
+		return json_make_int(json_object_get_int64(value));
+	case json_type_double:
+		text = double_text(value);
+		return text != NULL ? json_make_double(text) : NULL;
+	case json_type_string:
+		return json_make_text(json_object_get_string(value),
+		    (size_t)json_object_get_string_len(value));
+	case json_type_null:
+	case json_type_object:
+	case json_type_array:
+	default:
+		return NULL;
+	}
 }
 
 int
@@ -205,6 +243,39 @@ json_int(const struct json *object, const char *key, int64_t fallback)
 	    fallback;
 }
 
+bool
+json_number(const struct json *json, double *out)
+{
+	enum json_kind kind = json_kind(json);
+
+	if (kind != JSON_INT && kind != JSON_DOUBLE)
+		return false;
+	*out = json_object_get_double((const struct json_object *)json);
+	return true;
+}
+
+/* json-c's iterator is a pointer to an entry, but says so to nobody. */
+bool
+json_next(struct json_iter *it)
+{
+	struct json_object_iterator at, end;
+
+	if (json_kind(it->object) != JSON_OBJECT)
+		return false;
+	at = json_object_iter_begin(readable(it->object));
+	end = json_object_iter_end(readable(it->object));
+	if (it->place != NULL) {
+		at.opaque_ = it->place;
+		json_object_iter_next(&at);
+	}
+	if (json_object_iter_equal(&at, &end))
+		return false;
+	it->place = at.opaque_;
+	it->key = json_object_iter_peek_name(&at);
+	it->value = ours(json_object_iter_peek_value(&at));
+	return true;
+}
+
 struct json *
 json_item(const struct json *array, size_t i)
 {
@@ -212,6 +283,14 @@ json_item(const struct json *array, size_t i)
 		return NULL;
 	return ours(
 	    json_object_array_get_idx((const struct json_object *)array, i));
+}
+
+size_t
+json_count(const struct json *array)
+{
+	if (json_kind(array) != JSON_ARRAY)
+		return 0;
+	return json_object_array_length((const struct json_object *)array);
 }
 
 enum json_kind
@@ -362,6 +441,7 @@ mark_incomplete(struct json *json)
 void
 json_put(struct json *object, const char *key, struct json *value)
 {
+	wipe(theirs(json_member(object, key)));
 	if (value != NULL && json_kind(object) == JSON_OBJECT &&
 	    json_object_object_add(theirs(object), key, theirs(value)) == 0)
 		return;
@@ -455,11 +535,22 @@ json_new_text(const char *text)
 	return string;
 }
 
+int
+json_set_text(struct json *string, const char *text, size_t len)
+{
+	if (len > INT_MAX - 1 ||
+	    json_object_set_string_len(theirs(string), text, (int)len) == 0)
+		return -1;
+	return 0;
+}
+
 void
 json_remove(struct json *object, const char *key)
 {
-	if (json_kind(object) == JSON_OBJECT)
-		json_object_object_del(theirs(object), key);
+	if (json_kind(object) != JSON_OBJECT)
+		return;
+	wipe(theirs(json_member(object, key)));
+	json_object_object_del(theirs(object), key);
 }
 
 struct json *
@@ -554,11 +645,10 @@ print_object(struct json_object *object, struct buf *out)
 	buf_text(out, "}");
 }
 
-/* json-c keeps the text that a number was parsed from as its user data. */
 static void
 print_double(struct json_object *number, struct buf *out)
 {
-	const char *text = json_object_get_userdata(number);
+	const char *text = double_text(number);
 
 	if (text == NULL)
 		out->failed = true;

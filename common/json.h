@@ -5,6 +5,7 @@
 #ifndef COMMON_JSON_H
 #define COMMON_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,13 @@ struct json *json_parse(const char *text, size_t len, struct fail *fail);
  */
 void json_free(struct json *json);
 
+/*
+ * The same for a text that is not a client's body. NULL with ${wrong} set to
+ * what is wrong at ${place}, a byte counted from 0, or to NULL: out of memory.
+ */
+struct json *json_parse_text(const char *text, size_t len, const char **wrong,
+    size_t *place);
+
 /* The member ${key}, borrowed; NULL if absent, null, or not in an object. */
 struct json *json_member(const struct json *object, const char *key);
 
@@ -49,8 +57,27 @@ const char *json_text(const struct json *object, const char *key);
 /* The integer member ${key}; ${fallback} when it is absent or no integer. */
 int64_t json_int(const struct json *object, const char *key, int64_t fallback);
 
+/* Any number's value to ${out}; false, and ${out} as it was, if it is none. */
+bool json_number(const struct json *json, double *out);
+
 /* The ${i}th element, borrowed; NULL past the last one, or if no array. */
 struct json *json_item(const struct json *array, size_t i);
+
+/* The number of elements; 0 if no array. */
+size_t json_count(const struct json *array);
+
+/*
+ * A walk over the members of an object, in their order; value is NULL for a
+ * null. Members must not be added or removed meanwhile:
+ * struct json_iter it = { .object = object }; while (json_next(&it)) …
+ */
+struct json_iter {
+	const struct json *object; /* what is no object has no members */
+	const char *key;
+	struct json *value;
+	const void *place; /* json.c's */
+};
+bool json_next(struct json_iter *it);
 
 /* What a member turned out to be. NULL, and so a null, is JSON_NONE. */
 enum json_kind {
@@ -114,8 +141,22 @@ void json_push_at(struct json *root, const char *path, struct json *value);
  */
 struct json *json_new_text(const char *text);
 
-/* Removes the member ${key}, if there. */
+/*
+ * Replaces the text of the string ${string} by the ${len} bytes at ${text},
+ * which are UTF-8. Returns 0, or -1 when out of memory.
+ */
+int json_set_text(struct json *string, const char *text, size_t len)
+    __attribute__((warn_unused_result));
+
+/* Removes the member ${key}, if there; texts in it are wiped. */
 void json_remove(struct json *object, const char *key);
+
+/*
+ * Changes ${object} as RFC 7396 says: members of ${patch} replace those of the
+ * same name, objects are merged member by member, null removes. Out of memory,
+ * ${object} is marked incomplete, see json_put().
+ */
+void json_merge(struct json *object, const struct json *patch);
 
 /*
  * The value at ${path}, members joined by dots ("properties.llm.params"),

@@ -1,5 +1,5 @@
 /*
- * What json_read.c builds a struct json from. Each returns NULL or -1 when
+ * What json_read.c and json_merge.c build a struct json from. Each returns NULL or -1 when
  * memory ran out.
  */
 #ifndef COMMON_JSON_MAKE_H
@@ -19,6 +19,9 @@ struct json *json_make_int(int64_t value);
 
 /* The number that is written ${text}, and is printed like that. */
 struct json *json_make_double(const char *text);
+
+/* A copy of a value that is no array or object. */
+struct json *json_make_twin(const struct json *scalar);
 
 /*
  * Add to an object, in which a member of that name is replaced, or to an

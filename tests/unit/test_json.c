@@ -790,6 +790,117 @@ json_free_takes_null(void **state)
 	json_free(NULL);
 }
 
+/* ${object} merged with ${patch} must be ${expected}. */
+static void
+check_merge(const char *object, const char *patch, const char *expected)
+{
+	struct json *json = parse(object);
+	struct json *change = parse(patch);
+
+	json_merge(json, change);
+	json_free(change);
+	check_print(json, expected);
+	json_free(json);
+}
+
+/* RFC 7396, appendix A: what there is about objects. */
+static void
+json_merges_as_rfc_7396_says(void **state)
+{
+	(void)state;
+	check_merge("{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}");
+	check_merge("{\"a\":\"b\"}", "{\"b\":\"c\"}",
+	    "{\"a\":\"b\",\"b\":\"c\"}");
+	check_merge("{\"a\":\"b\"}", "{\"a\":null}", "{}");
+	check_merge("{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}",
+	    "{\"b\":\"c\"}");
+	check_merge("{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}");
+	check_merge("{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}");
+	check_merge("{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}",
+	    "{\"a\":{\"b\":\"d\"}}");
+	check_merge("{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}");
+	check_merge("{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}");
+	check_merge("{}", "{\"a\":{\"bb\":{\"ccc\":null}}}",
+	    "{\"a\":{\"bb\":{}}}");
+	check_merge("{\"a\":[1]}", "{\"a\":{\"b\":true}}",
+	    "{\"a\":{\"b\":true}}");
+}
+
+static void
+json_merge_keeps_nulls_in_arrays(void **state)
+{
+	(void)state;
+	check_merge("{}", "{\"a\":[null,{\"b\":null,\"c\":[1.50,false]}]}",
+	    "{\"a\":[null,{\"b\":null,\"c\":[1.50,false]}]}");
+}
+
+static void
+json_merge_copies(void **state)
+{
+	struct json *json = parse("{}"), *patch = parse("{\"a\":\"b\"}");
+
+	(void)state;
+	json_merge(json, patch);
+	json_free(patch); /* which wipes its texts */
+	assert_string_equal(json_text(json, "a"), "b");
+	json_free(json);
+}
+
+static void
+json_next_walks_the_members(void **state)
+{
+	struct json *json = parse("{\"a\":1,\"b\":null,\"c\":{}}");
+	struct json_iter it = { .object = json };
+	struct json_iter none = { .object = json_member(json, "a") };
+
+	(void)state;
+	assert_true(json_next(&it));
+	assert_string_equal(it.key, "a");
+	assert_int_equal(json_kind(it.value), JSON_INT);
+	assert_true(json_next(&it));
+	assert_string_equal(it.key, "b");
+	assert_null(it.value);
+	assert_true(json_next(&it));
+	assert_string_equal(it.key, "c");
+	assert_int_equal(json_kind(it.value), JSON_OBJECT);
+	assert_false(json_next(&it));
+	assert_false(json_next(&none));
+	json_free(json);
+}
+
+static void
+json_number_takes_every_number(void **state)
+{
+	struct json *json = parse("[2,0.25,\"3\",true]");
+	double value = 7;
+
+	(void)state;
+	assert_true(json_number(json_item(json, 0), &value));
+	assert_true(value > 1.9 && value < 2.1);
+	assert_true(json_number(json_item(json, 1), &value));
+	assert_true(value > 0.24 && value < 0.26);
+	assert_false(json_number(json_item(json, 2), &value));
+	assert_false(json_number(json_item(json, 3), &value));
+	assert_false(json_number(NULL, &value));
+	assert_true(value > 0.24 && value < 0.26);
+	assert_int_equal(json_count(json), 4);
+	assert_int_equal(json_count(json_item(json, 0)), 0);
+	json_free(json);
+}
+
+static void
+json_set_text_replaces_a_string(void **state)
+{
+	struct json *json = parse("{\"a\":\"b\"}");
+
+	(void)state;
+	assert_int_equal(json_set_text(json_member(json, "a"), "long text, cut",
+			     9),
+	    0);
+	check_print(json, "{\"a\":\"long text\"}");
+	json_free(json);
+}
+
 int
 main(void)
 {
@@ -831,6 +942,12 @@ main(void)
 		cmocka_unit_test(json_put_replaces),
 		cmocka_unit_test(json_put_copies_the_text),
 		cmocka_unit_test(json_remove_takes_a_member_away),
+		cmocka_unit_test(json_merges_as_rfc_7396_says),
+		cmocka_unit_test(json_merge_keeps_nulls_in_arrays),
+		cmocka_unit_test(json_merge_copies),
+		cmocka_unit_test(json_next_walks_the_members),
+		cmocka_unit_test(json_number_takes_every_number),
+		cmocka_unit_test(json_set_text_replaces_a_string),
 		cmocka_unit_test(json_print_refuses_an_incomplete_tree),
 		cmocka_unit_test(json_puts_at_a_path),
 		cmocka_unit_test(json_print_refuses_what_was_put_nowhere),
