@@ -3,7 +3,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +10,9 @@
 
 #include "common/buf.h"
 #include "common/fail.h"
-#include "common/secret.h"
+#include "common/file.h"
 #include "common/settings_internal.h"
 
-#define PATH_LEN_MAX 262144 /* longer than an environment value can be */
 #define HOME_FILE ".config/agora-agent/env"
 #define HOME_STATE ".config/agora-agent/state"
 #define SYSTEM_FILE "/etc/agora-agent/env"
@@ -42,22 +40,6 @@ add_file(struct settings_source *source, int place, char *path)
 	return file;
 }
 
-/* "${folder}/${name}", with one slash between; NULL when out of memory. */
-static char *
-join(const char *folder, const char *name)
-{
-	struct buf path = BUF(PATH_LEN_MAX);
-	size_t len = strlen(folder);
-
-	if (name[0] != '/') {
-		buf_text(&path, folder);
-		if (len == 0 || folder[len - 1] != '/')
-			buf_text(&path, "/");
-	}
-	buf_text(&path, name);
-	return buf_take(&path);
-}
-
 /* The file or folder that an environment variable names. */
 static void
 add_named(struct settings_source *source, int place, const char *variable,
@@ -69,11 +51,11 @@ add_named(struct settings_source *source, int place, const char *variable,
 
 	if (value == NULL || *value == '\0')
 		return;
-	path = join(cwd, value);
+	path = file_join(cwd, value);
 	if (path != NULL && name != NULL) {
 		char *folder = path;
 
-		path = join(folder, name);
+		path = file_join(folder, name);
 		free(folder);
 	}
 	file = add_file(source, place, path);
@@ -86,8 +68,8 @@ add_named(struct settings_source *source, int place, const char *variable,
 static void
 add_folder(struct settings_source *source, int place, const char *folder)
 {
-	add_file(source, place, join(folder, ".env.local"));
-	add_file(source, place, join(folder, ".env"));
+	add_file(source, place, file_join(folder, ".env.local"));
+	add_file(source, place, file_join(folder, ".env"));
 }
 
 /* Cuts ${path} at its last slash. Answers whether a folder is left. */
@@ -125,8 +107,8 @@ add_program(struct settings_source *source, int place, const char *program)
 static void
 add_home(struct settings_source *source, int place, const char *home)
 {
-	add_file(source, place, join(home, HOME_FILE));
-	source->home_state = join(home, HOME_STATE);
+	add_file(source, place, file_join(home, HOME_FILE));
+	source->home_state = file_join(home, HOME_STATE);
 	if (source->home_state == NULL)
 		source->failed = true;
 }
@@ -159,7 +141,7 @@ settings_source_under(const char *program, const char *home, const char *system)
 	if (home != NULL)
 		add_home(source, 5, home);
 	if (system != NULL)
-		add_file(source, 6, join("", system));
+		add_file(source, 6, file_join("", system));
 	free(cwd);
 	if (source->failed) {
 		settings_source_free(source);
@@ -198,51 +180,16 @@ settings_files_forget(struct settings_source *source)
 		dotenv_free(&source->file[i].env);
 }
 
-static struct settings_stamp
-stamp_of(const struct stat *st)
-{
-	return (struct settings_stamp){ .there = true,
-		.dev = st->st_dev,
-		.ino = st->st_ino,
-		.size = st->st_size,
-		.mtime = st->st_mtim,
-		.ctime = st->st_ctim };
-}
-
-static struct settings_stamp
-stamp_at(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) == -1)
-		return (struct settings_stamp){ 0 };
-	return stamp_of(&st);
-}
-
-static bool
-same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-static bool
-same_stamp(const struct settings_stamp *a, const struct settings_stamp *b)
-{
-	return a->there == b->there && a->dev == b->dev && a->ino == b->ino &&
-	    a->size == b->size && same_time(&a->mtime, &b->mtime) &&
-	    same_time(&a->ctime, &b->ctime);
-}
-
 bool
 settings_changed(const struct settings_source *source)
 {
-	struct settings_stamp now;
+	struct file_stamp now;
 
 	if (!source->loaded)
 		return true;
 	for (size_t i = 0; i < source->len; i++) {
-		now = stamp_at(source->file[i].path);
-		if (!same_stamp(&now, &source->file[i].stamp))
+		now = file_stamp_at(source->file[i].path);
+		if (!file_stamp_same(&now, &source->file[i].stamp))
 			return true;
 	}
 	return false;
@@ -306,29 +253,6 @@ judge(const struct settings_source *source, struct settings_file *file,
 	return false;
 }
 
-/* Returns 0, or an errno. */
-static int
-read_content(int fd, struct buf *content)
-{
-	char block[4096];
-	ssize_t len;
-	int error = 0;
-
-	do {
-		len = read(fd, block, sizeof(block));
-		if (len == -1)
-			error = errno == EINTR ? 0 : errno;
-		else if ((size_t)len > content->max - content->len)
-			error = EFBIG; /* it grew while it was read */
-		else
-			buf_add(content, block, (size_t)len);
-		if (buf_failed(content))
-			error = ENOMEM;
-	} while (len != 0 && error == 0);
-	secret_wipe(block, sizeof(block));
-	return error;
-}
-
 struct outer {
 	const struct settings_source *source;
 	const struct settings_file *file;
@@ -382,10 +306,10 @@ read_open(struct settings_source *source, struct settings_file *file, int fd)
 		settle(file, SETTINGS_FILE_BAD, strerror(errno));
 		return 0;
 	}
-	file->stamp = stamp_of(&st);
+	file->stamp = file_stamp_of(&st);
 	if (!judge(source, file, &st))
 		return 0;
-	error = read_content(fd, &content);
+	error = file_read(fd, &content);
 	if (error == ENOMEM)
 		rc = -1;
 	else if (error != 0)
@@ -398,12 +322,12 @@ read_open(struct settings_source *source, struct settings_file *file, int fd)
 
 /*
  * Links are followed (systemd and Kubernetes hand credentials over as such),
- * what they lead to is judged. O_NONBLOCK: a FIFO must not hold us up.
+ * what they lead to is judged.
  */
 static int
 read_file(struct settings_source *source, struct settings_file *file)
 {
-	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = file_open(file->path);
 	int rc;
 
 	file->why[0] = '\0';
@@ -411,7 +335,7 @@ read_file(struct settings_source *source, struct settings_file *file)
 	if (fd == -1) {
 		int error = errno;
 
-		file->stamp = stamp_at(file->path);
+		file->stamp = file_stamp_at(file->path);
 		settle_unopened(file, error);
 		return 0;
 	}
@@ -424,7 +348,7 @@ static void
 look_only(struct settings_file *file)
 {
 	file->why[0] = '\0';
-	file->stamp = stamp_at(file->path);
+	file->stamp = file_stamp_at(file->path);
 	file->state =
 	    file->stamp.there ? SETTINGS_FILE_LATER : SETTINGS_FILE_ABSENT;
 }

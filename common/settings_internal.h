@@ -1,32 +1,21 @@
 /*
  * What settings.c, settings_table.c, settings_environment.c, settings_files.c,
- * settings_vet.c, settings_check.c and their test share.
+ * settings_check.c and their test share.
  */
 #ifndef COMMON_SETTINGS_INTERNAL_H
 #define COMMON_SETTINGS_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <time.h>
 
 #include "common/dotenv.h"
+#include "common/file.h"
 #include "common/settings.h"
+#include "common/settings_vet.h"
 
 #define SETTINGS_COUNT 25    /* lines of the table */
 #define SETTINGS_FILES_MAX 8 /* of all places together */
 #define SETTINGS_WHY_SIZE 128
-
-/* What makes two looks at a file the same. */
-struct settings_stamp {
-	bool there;
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec mtime;
-	struct timespec ctime; /* chmod and chown do not touch mtime */
-};
 
 enum settings_file_state {
 	SETTINGS_FILE_ABSENT,
@@ -35,19 +24,6 @@ enum settings_file_state {
 	SETTINGS_FILE_REFUSED, /* there, but not ours alone: ->why */
 	SETTINGS_FILE_UNKNOWN, /* nobody may look into its folder: ->why */
 	SETTINGS_FILE_LATER,   /* there, but an earlier place has files */
-};
-
-/* What is wrong with a file of secrets. */
-enum settings_flaw {
-	SETTINGS_FLAW_READABLE = 1 << 0,
-	SETTINGS_FLAW_WRITABLE = 1 << 1,
-	SETTINGS_FLAW_OWNER = 1 << 2,
-	SETTINGS_FLAW_LINK = 1 << 3,
-	SETTINGS_FLAW_FOLDER = 1 << 4,
-	SETTINGS_FLAWS_REFUSED = (1 << 5) - 1, /* the rest is warned of */
-	SETTINGS_FLAW_GROUP = 1 << 5,
-	SETTINGS_FLAW_WEB = 1 << 6,
-	SETTINGS_FLAWS_ALL = (1 << 7) - 1,
 };
 
 struct settings_file {
@@ -59,7 +35,7 @@ struct settings_file {
 	enum settings_file_state state;
 	char why[SETTINGS_WHY_SIZE];
 	unsigned flaws; /* of enum settings_flaw */
-	struct settings_stamp stamp;
+	struct file_stamp stamp;
 	struct dotenv env; /* empty unless _READ, and after the reading */
 };
 
@@ -145,15 +121,6 @@ int settings_files_read(struct settings_source *source);
 
 /* Wipes and releases the content of the files; the states stay. */
 void settings_files_forget(struct settings_source *source);
-
-/*
- * The flaws of the file that ${path}, absolute, leads to; ${st} is of the
- * opened file.
- */
-unsigned settings_vet(const char *path, const struct stat *st);
-
-/* Words for the first flaw of a set, with the cure; NULL for none. */
-const char *settings_flaw_text(unsigned set);
 
 /*
  * Reads everything. Returns 0, or -1 when out of memory.

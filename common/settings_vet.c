@@ -1,14 +1,15 @@
 /*
- * Who else can read or change a settings file. As with an ssh key: one that
- * everybody on the machine can read has been read.
+ * As with an ssh key: a file that everybody on the machine can read has been
+ * read.
  */
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/settings_internal.h"
+#include "common/settings_vet.h"
 
 static const struct {
 	enum settings_flaw flaw;
