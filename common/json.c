@@ -55,15 +55,16 @@ type_of(const struct json *json)
 
 static const char lone_null[] = "must not be null";
 
-struct json *
-json_parse_text(const char *text, size_t len, const char **wrong, size_t *place)
+static struct json *
+parse(const char *text, size_t len, bool unique, const char **wrong,
+    size_t *place)
 {
 	struct json *json = NULL;
 
 	*wrong = json_scan(text, len, JSON_DEPTH_MAX, place);
 	if (*wrong != NULL)
 		return NULL;
-	switch (json_read(text, len, &json, place)) {
+	switch (json_read(text, len, unique, &json, place)) {
 	case JSON_READ_OK:
 		if (json == NULL)
 			*wrong = lone_null;
@@ -72,6 +73,9 @@ json_parse_text(const char *text, size_t len, const char **wrong, size_t *place)
 		*wrong =
 		    *place == len ? "unexpected end" : "unexpected character";
 		break;
+	case JSON_READ_TWICE:
+		*wrong = "a member that stands there twice";
+		break;
 	case JSON_READ_NO_MEMORY:
 		break;
 	}
@@ -79,15 +83,21 @@ json_parse_text(const char *text, size_t len, const char **wrong, size_t *place)
 }
 
 struct json *
+json_parse_text(const char *text, size_t len, const char **wrong, size_t *place)
+{
+	return parse(text, len, true, wrong, place);
+}
+
+struct json *
 json_parse(const char *text, size_t len, struct fail *fail)
 {
 	const char *wrong;
 	size_t place;
-	struct json *json = json_parse_text(text, len, &wrong, &place);
+	struct json *json = parse(text, len, false, &wrong, &place);
 
 	if (json == NULL && wrong == NULL)
 		fail_set(fail, FAIL_INTERNAL, "out of memory");
-	else if (wrong == lone_null)
+	else if (json == NULL && wrong == lone_null)
 		fail_set(fail, FAIL_BAD_INPUT, "body %s", wrong);
 	else if (json == NULL)
 		fail_set(fail, FAIL_BAD_INPUT,
@@ -233,6 +243,13 @@ json_member(const struct json *object, const char *key)
 	return ours(value);
 }
 
+bool
+json_has(const struct json *object, const char *key)
+{
+	return json_object_object_get_ex((const struct json_object *)object,
+		   key, NULL) != 0;
+}
+
 int64_t
 json_int(const struct json *object, const char *key, int64_t fallback)
 {
@@ -241,6 +258,13 @@ json_int(const struct json *object, const char *key, int64_t fallback)
 	return json_kind(value) == JSON_INT ?
 	    json_object_get_int64(theirs(value)) :
 	    fallback;
+}
+
+bool
+json_is_true(const struct json *json)
+{
+	return json_kind(json) == JSON_BOOL &&
+	    json_object_get_boolean((const struct json_object *)json) != 0;
 }
 
 bool
@@ -331,6 +355,16 @@ const char *
 json_text(const struct json *object, const char *key)
 {
 	struct json *value = json_member(object, key);
+
+	if (json_kind(value) != JSON_TEXT)
+		return NULL;
+	return string_text(value);
+}
+
+const char *
+json_item_text(const struct json *array, size_t i)
+{
+	struct json *value = json_item(array, i);
 
 	if (json_kind(value) != JSON_TEXT)
 		return NULL;
@@ -431,11 +465,18 @@ json_new_array(void)
 /* A tree that lacks something must not leave the house: see print_value(). */
 static char incomplete[] = "incomplete";
 
-static void
-mark_incomplete(struct json *json)
+void
+json_make_incomplete(struct json *json)
 {
 	if (json != NULL)
 		json_object_set_userdata(theirs(json), incomplete, NULL);
+}
+
+bool
+json_is_incomplete(const struct json *json)
+{
+	return json != NULL &&
+	    json_object_get_userdata(readable(json)) == incomplete;
 }
 
 void
@@ -446,7 +487,7 @@ json_put(struct json *object, const char *key, struct json *value)
 	    json_object_object_add(theirs(object), key, theirs(value)) == 0)
 		return;
 	json_free(value);
-	mark_incomplete(object);
+	json_make_incomplete(object);
 }
 
 void
@@ -468,7 +509,7 @@ json_push(struct json *array, struct json *value)
 	    json_object_array_add(theirs(array), theirs(value)) == 0)
 		return;
 	json_free(value);
-	mark_incomplete(array);
+	json_make_incomplete(array);
 }
 
 /* The value at ${path}; ${root} is marked when there is none. */
@@ -478,7 +519,7 @@ expect_at(struct json *root, const char *path)
 	struct json *found = json_at(root, path);
 
 	if (found == NULL)
-		mark_incomplete(root);
+		json_make_incomplete(root);
 	return found;
 }
 
@@ -661,7 +702,7 @@ print_value(const struct json *json, struct buf *out)
 {
 	struct json_object *value = readable(json);
 
-	if (value != NULL && json_object_get_userdata(value) == incomplete) {
+	if (json_is_incomplete(json)) {
 		out->failed = true;
 		return;
 	}

@@ -39,14 +39,18 @@ struct json *json_parse(const char *text, size_t len, struct fail *fail);
 void json_free(struct json *json);
 
 /*
- * The same for a text that is not a client's body. NULL with ${wrong} set to
- * what is wrong at ${place}, a byte counted from 0, or to NULL: out of memory.
+ * The same for a text that a person wrote: a member that stands there twice is
+ * refused too. NULL with ${wrong} set to what is wrong at ${place}, a byte
+ * counted from 0, or to NULL: out of memory.
  */
 struct json *json_parse_text(const char *text, size_t len, const char **wrong,
     size_t *place);
 
 /* The member ${key}, borrowed; NULL if absent, null, or not in an object. */
 struct json *json_member(const struct json *object, const char *key);
+
+/* Answers whether ${object} has a member ${key}, null or not. */
+bool json_has(const struct json *object, const char *key);
 
 /*
  * The text of the string member ${key}, borrowed; NULL when it is absent, not
@@ -57,11 +61,17 @@ const char *json_text(const struct json *object, const char *key);
 /* The integer member ${key}; ${fallback} when it is absent or no integer. */
 int64_t json_int(const struct json *object, const char *key, int64_t fallback);
 
+/* Answers whether it is true, which a text "true" or a 1 is not. */
+bool json_is_true(const struct json *json);
+
 /* Any number's value to ${out}; false, and ${out} as it was, if it is none. */
 bool json_number(const struct json *json, double *out);
 
 /* The ${i}th element, borrowed; NULL past the last one, or if no array. */
 struct json *json_item(const struct json *array, size_t i);
+
+/* The text of the ${i}th element, as json_text() gives that of a member. */
+const char *json_item_text(const struct json *array, size_t i);
 
 /* The number of elements; 0 if no array. */
 size_t json_count(const struct json *array);

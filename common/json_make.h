@@ -32,4 +32,8 @@ int json_make_member(struct json *object, const char *key, struct json *value)
 int json_make_element(struct json *array, struct json *value)
     __attribute__((warn_unused_result));
 
+/* Whether json_put() or json_push() had no memory; and has it look like that. */
+bool json_is_incomplete(const struct json *json);
+void json_make_incomplete(struct json *json);
+
 #endif

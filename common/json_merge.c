@@ -81,6 +81,8 @@ json_merge(struct json *object, const struct json *patch)
 {
 	struct json_iter it = { .object = patch };
 
+	if (json_is_incomplete(patch))
+		json_make_incomplete(object);
 	while (json_next(&it)) {
 		struct json *old = json_member(object, it.key);
 

@@ -21,6 +21,7 @@ struct reader {
 	size_t at;
 	char *room;
 	size_t used; /* bytes of room */
+	bool unique; /* no name twice in an object */
 	enum json_read_result result;
 };
 
@@ -246,6 +247,8 @@ read_member(struct reader *reader, struct json *object)
 	if (next_token(reader) != '"')
 		return fail_with(reader, JSON_READ_WRONG);
 	key = read_string(reader, &len);
+	if (reader->unique && json_has(object, key))
+		return fail_with(reader, JSON_READ_TWICE);
 	if (expect(reader, ':') == -1 || read_value(reader, &value) == -1)
 		return -1;
 	if (json_make_member(object, key, value) == -1)
@@ -294,9 +297,10 @@ read_value(struct reader *reader, struct json **out)
 }
 
 enum json_read_result
-json_read(const char *text, size_t len, struct json **json, size_t *place)
+json_read(const char *text, size_t len, bool unique, struct json **json,
+    size_t *place)
 {
-	struct reader reader = { .text = text, .len = len };
+	struct reader reader = { .text = text, .len = len, .unique = unique };
 
 	*json = NULL;
 	*place = 0;

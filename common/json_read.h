@@ -6,6 +6,7 @@
 #ifndef COMMON_JSON_READ_H
 #define COMMON_JSON_READ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct json;
@@ -14,6 +15,7 @@ enum json_read_result {
 	JSON_READ_OK,
 	JSON_READ_WRONG, /* tokens in the wrong order */
 	JSON_READ_NO_MEMORY,
+	JSON_READ_TWICE, /* only if ${unique} */
 };
 
 /*
@@ -21,8 +23,10 @@ enum json_read_result {
  * JSON_READ_OK: ${json} is the value, which the caller frees, or NULL for a
  * null. JSON_READ_WRONG: ${place}, counted from 0, is what does not fit; at
  * the end of the text, something is missing.
+ * With ${unique}, an object that has two members of one name is not read:
+ * JSON_READ_TWICE, ${place} is behind the second one. Else the last one counts.
  */
-enum json_read_result json_read(const char *text, size_t len,
+enum json_read_result json_read(const char *text, size_t len, bool unique,
     struct json **json, size_t *place);
 
 #endif
