@@ -310,6 +310,13 @@ dotenv_get(const struct dotenv *env, const char *name)
 }
 
 void
+dotenv_forget(struct dotenv *env, size_t i)
+{
+	wipe_text(env->entry[i].value);
+	env->entry[i].value = NULL;
+}
+
+void
 dotenv_free(struct dotenv *env)
 {
 	if (env == NULL)

@@ -45,6 +45,9 @@ int dotenv_parse(struct dotenv *env, const char *text, size_t len,
 /* The value of ${name}, borrowed; NULL when absent or without value. */
 const char *dotenv_get(const struct dotenv *env, const char *name);
 
+/* Wipes the value of the ${i}th name, which then has none. */
+void dotenv_forget(struct dotenv *env, size_t i);
+
 /* Wipes and releases; leaves an empty one. NULL is fine. */
 void dotenv_free(struct dotenv *env);
 

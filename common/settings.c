@@ -1,14 +1,15 @@
 /*
  * Looking settings up: process environment, then files.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/settings_internal.h"
+#include "common/teller.h"
 
 #define ENVIRONMENT "the process environment"
 
@@ -106,6 +107,43 @@ choose_state_dirs(struct settings *settings,
 	return 0;
 }
 
+/*
+ * ${value}, a path, in the folder of the file that it stands in, or in the
+ * working directory. The caller frees it; NULL when out of memory.
+ */
+static char *
+full_path(const char *value, const char *where)
+{
+	char *folder = *where == '/' ? strdup(where) : getcwd(NULL, 0);
+	char *slash = folder != NULL ? strrchr(folder, '/') : NULL;
+	char *path;
+
+	if (slash != NULL && *where == '/')
+		slash[1] = '\0';
+	path = folder != NULL ? file_join(folder, value) : NULL;
+	free(folder);
+	return path;
+}
+
+/* Puts ${value} where the ${i}th setting belongs, see settings_set(). */
+static int
+take_value(struct settings_reading *reading, size_t i, const char *value)
+{
+	struct settings_found *found = &reading->found[i];
+	char *path = NULL;
+	int rc;
+
+	if (settings_entry_at(i)->path) {
+		path = full_path(value, found->where);
+		if (path == NULL)
+			return -1;
+		value = path;
+	}
+	rc = settings_set(reading->settings, i, value, &found->why);
+	free(path);
+	return rc;
+}
+
 int
 settings_read(struct settings_reading *reading, struct settings_source *source)
 {
@@ -121,9 +159,7 @@ settings_read(struct settings_reading *reading, struct settings_source *source)
 		return -1;
 	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++) {
 		value = find_value(source, entry, &found[i]);
-		if (value != NULL &&
-		    settings_set(reading->settings, i, value, &found[i].why) ==
-			-1)
+		if (value != NULL && take_value(reading, i, value) == -1)
 			return -1;
 	}
 	if (choose_state_dirs(reading->settings, source) == -1)
@@ -140,51 +176,31 @@ settings_reading_free(struct settings_reading *reading)
 	reading->settings = NULL;
 }
 
-struct teller {
-	void (*tell)(void *arg, bool problem, const char *text);
-	void *arg;
-	size_t problems;
-};
-
-static void __attribute__((format(printf, 3, 4)))
-say(struct teller *teller, bool problem, const char *format, ...)
-{
-	char text[LOG_LINE_MAX];
-	va_list args;
-
-	teller->problems += problem;
-	if (teller->tell == NULL)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	teller->tell(teller->arg, problem, text);
-}
-
 static void
 say_file(struct teller *teller, const struct settings_file *file)
 {
 	if (file->state == SETTINGS_FILE_BAD ||
 	    file->state == SETTINGS_FILE_REFUSED)
-		say(teller, true, "%s%s%s: %s",
+		teller_say(teller, true, "%s%s%s: %s",
 		    file->variable != NULL ? file->variable : "",
 		    file->variable != NULL ? ": " : "", file->path, file->why);
 	if (file->state == SETTINGS_FILE_REFUSED)
-		say(teller, false,
+		teller_say(teller, false,
 		    "AGORA_ENV_FILE_UNSAFE=1 in the process environment has "
 		    "such a file used");
 	if (file->state == SETTINGS_FILE_UNKNOWN)
-		say(teller, false, "%s: cannot be looked for: %s", file->path,
-		    file->why);
+		teller_say(teller, false, "%s: cannot be looked for: %s",
+		    file->path, file->why);
 	if (file->state != SETTINGS_FILE_READ)
 		return;
 	for (unsigned bit = 1; bit < SETTINGS_FLAWS_ALL; bit <<= 1)
 		if (file->flaws & bit)
-			say(teller, false, "%s: %s", file->path,
+			teller_say(teller, false, "%s: %s", file->path,
 			    settings_flaw_text(bit));
 	if (file->env.bad_line != 0)
-		say(teller, false, "%s: line %zu is not understood and skipped",
-		    file->path, file->env.bad_line);
+		teller_say(teller, false,
+		    "%s: line %zu is not understood and skipped", file->path,
+		    file->env.bad_line);
 }
 
 /* Warns when a setting is set that ${entry}, set too, makes useless. */
@@ -199,7 +215,7 @@ say_replaced(struct teller *teller, const struct settings_reading *reading,
 	for (size_t i = 0; (other = settings_entry_at(i)) != NULL; i++)
 		if (strcmp(other->name, entry->replaces) == 0 &&
 		    reading->found[i].name != NULL)
-			say(teller, false,
+			teller_say(teller, false,
 			    "%s in %s takes the place of %s in %s", found->name,
 			    found->where, other->name, reading->found[i].where);
 }
@@ -219,14 +235,15 @@ say_setting(struct teller *teller, const struct settings_entry *entry,
     const struct settings_found *found, bool unread)
 {
 	if (found->name == NULL && entry->required && !unread)
-		say(teller, true, "%s is missing; expected: %s", entry->name,
-		    entry->expected);
+		teller_say(teller, true, "%s is missing; expected: %s",
+		    entry->name, entry->expected);
 	if (found->why != NULL)
-		say(teller, !entry->harmless, "%s in %s %s; expected: %s%s",
-		    found->name, found->where, found->why, entry->expected,
+		teller_say(teller, !entry->harmless,
+		    "%s in %s %s; expected: %s%s", found->name, found->where,
+		    found->why, entry->expected,
 		    entry->harmless ? "; the default is used" : "");
 	if (found->other_name != NULL)
-		say(teller, false,
+		teller_say(teller, false,
 		    "%s in %s is used; %s in %s has another value", found->name,
 		    found->where, found->other_name, found->other_where);
 }
@@ -247,7 +264,7 @@ settings_findings(const struct settings_reading *reading,
 		say_replaced(&teller, reading, entry, &reading->found[i]);
 	}
 	if (teller.problems > 0 && source->chosen == 0)
-		say(&teller, false,
+		teller_say(&teller, false,
 		    "no settings file is there; --check says "
 		    "where they are looked for");
 	return teller.problems;
@@ -284,6 +301,7 @@ settings_load(struct settings_source *source)
 		log_files(source);
 		settings_findings(&reading, log_finding, NULL);
 		settings = reading.settings;
+		settings_keep_variables(settings, source);
 		reading.settings = NULL;
 	} else {
 		source->loaded = false; /* so that it is tried again */
@@ -315,6 +333,11 @@ settings_free(struct settings *settings)
 	free(settings->allowed_origins);
 	for (size_t i = 0; i < SETTINGS_STATE_DIRS; i++)
 		free(settings->state_dir[i]);
+	for (size_t i = 0; i < SETTINGS_FOLDER_FILES; i++)
+		dotenv_free(&settings->variables[i]);
+	free(settings->agent_file);
+	free(settings->agent_dir);
+	free(settings->agent_client_fields);
 	free(settings->greeting);
 	free(settings->instructions);
 	free(settings->failure_message);

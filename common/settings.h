@@ -12,17 +12,19 @@
 #include <stdio.h>
 
 #include "common/apikeys.h"
+#include "common/dotenv.h"
 #include "common/limit.h"
 #include "common/log.h"
 #include "common/secret.h"
 
 struct fail;
 
-#define SETTINGS_TEXT_MAX 8192 /* bytes of one value */
-#define SETTINGS_ID_SIZE 33    /* app id: 32 hex digits, with the NUL */
-#define SETTINGS_URL_MAX 400   /* bytes of a base URL */
-#define SETTINGS_PATH_MAX 200  /* bytes of a path below a host of Agora's */
-#define SETTINGS_STATE_DIRS 3  /* where STATE_DIR is not set */
+#define SETTINGS_TEXT_MAX 8192  /* bytes of one value */
+#define SETTINGS_ID_SIZE 33     /* app id: 32 hex digits, with the NUL */
+#define SETTINGS_URL_MAX 400    /* bytes of a base URL */
+#define SETTINGS_PATH_MAX 200   /* bytes of a path below a host of Agora's */
+#define SETTINGS_STATE_DIRS 3   /* where STATE_DIR is not set */
+#define SETTINGS_FOLDER_FILES 2 /* that one place may have */
 
 enum settings_area {
 	SETTINGS_AREA_US,
@@ -53,6 +55,11 @@ struct settings {
 	char *api_base_url; /* "" or "https://host[:port][/path]", the same */
 	char *ca_file; /* "" or a PEM file to trust instead of the system's */
 
+	char *agent_file;          /* "" or the full path of an agent file */
+	char *agent_dir;           /* "" or of a folder with some */
+	char *agent_client_fields; /* "" or a list for fields_pick() */
+	bool managed_blocks;       /* MANAGED_MODE=credential_mode */
+
 	char *greeting;
 	char *instructions;
 	char *failure_message;
@@ -68,6 +75,9 @@ struct settings {
 	uint32_t start_concurrency; /* starts under way in one process */
 	uint32_t idle_timeout; /* seconds, of an agent without users; 0: none */
 	enum log_level log_level;
+
+	/* What the files define besides settings, for settings_variable(). */
+	struct dotenv variables[SETTINGS_FOLDER_FILES];
 };
 
 /* Where the settings came from, and whether that has changed. */
@@ -109,6 +119,18 @@ struct settings *settings_load(struct settings_source *source);
 bool settings_changed(const struct settings_source *source);
 
 /*
+ * What ${name} stands for in an agent file, borrowed: the text of a setting in
+ * use, a variable of the process environment, or one of the settings files, as
+ * they were at the last settings_load(). NULL with ${why}: "is not set", which
+ * an empty one is too, or why it cannot be had.
+ */
+const char *settings_variable(const struct settings *settings,
+    const struct settings_source *source, const char *name, const char **why);
+
+/* AGORA_ENV_FILE_UNSAFE=1: what others can change is warned of, not refused. */
+bool settings_unsafe_files(const struct settings_source *source);
+
+/*
  * --check: says on ${out} which files were used, why the others were not,
  * and for every setting where it comes from and whether it is legal. Of
  * secrets it shows secret_hint()s. Returns 0 when the settings are usable,
@@ -133,6 +155,7 @@ struct settings_entry {
 	const char *expected; /* legal values in words: "32 hex digits" */
 	bool required;
 	bool secret;
+	bool path;     /* may be relative to the folder of its settings file */
 	bool harmless; /* serves no request: a bad value is only warned of */
 	const char *replaces; /* a setting that this one makes useless */
 };

@@ -24,41 +24,66 @@
 #define HANDED_OVER "AGORA_AGENT_SECRETS_FD"
 #define HANDED_OVER_MAX 1048576 /* bytes */
 
-/* The end of ${variable}'s name if that is ${name}, or NULL. */
-static char *
-behind_name(char *variable, const char *name)
+static bool
+ends_with(const char *name, size_t len, const char *end)
 {
-	size_t len = name != NULL ? strlen(name) : 0;
+	size_t end_len = strlen(end);
 
-	if (len == 0 || strncmp(variable, name, len) != 0 ||
-	    variable[len] != '=')
-		return NULL;
-	return variable + len + 1;
+	return len > end_len && memcmp(name + len - end_len, end, end_len) == 0;
+}
+
+static bool
+begins_with(const char *name, const char *start)
+{
+	return strncmp(name, start, strlen(start)) == 0;
 }
 
 /*
- * The value in ${variable}, "NAME=value", if it is that of a secret; ${name}
- * is then the table's.
+ * Agent files may use any variable: what is called like a key is one. What a
+ * CGI program is told about its request is the client's, and stays.
  */
-static char *
-secret_value(char *variable, const char **name)
+static bool
+looks_secret(const char *name, size_t len)
+{
+	static const char *const ends[] = { "_KEY", "_SECRET", "_TOKEN",
+		"_PASSWORD", "_CREDENTIALS", "_CREDENTIALS_STRING" };
+
+	if (begins_with(name, "HTTP_") || begins_with(name, "REDIRECT_"))
+		return false;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (ends_with(name, len, ends[i]))
+			return true;
+	return false;
+}
+
+static bool
+is_name(const char *known, const char *name, size_t len)
+{
+	return known != NULL && strncmp(known, name, len) == 0 &&
+	    known[len] == '\0';
+}
+
+static bool
+is_secret(const char *name, size_t len)
 {
 	const struct settings_entry *entry;
-	char *value = NULL;
 
-	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++) {
-		if (!entry->secret)
-			continue;
-		*name = entry->name;
-		value = behind_name(variable, entry->name);
-		if (value == NULL) {
-			*name = entry->alias;
-			value = behind_name(variable, entry->alias);
-		}
-		if (value != NULL)
-			break;
-	}
-	return value;
+	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++)
+		if (is_name(entry->name, name, len) ||
+		    is_name(entry->alias, name, len))
+			return entry->secret;
+	return looks_secret(name, len);
+}
+
+/* The value in ${variable}, "NAME=value", if it is a secret, or NULL. */
+static char *
+secret_value(char *variable)
+{
+	size_t len = strcspn(variable, "=");
+
+	if (variable[len] == '\0' || !is_secret(variable, len))
+		return NULL;
+	return variable + len + 1;
 }
 
 static const char *
@@ -70,40 +95,59 @@ find_taken(const struct settings_source *source, const char *name)
 	return NULL;
 }
 
-/* Keeps ${variable} if it is a secret, and wipes it. The first one counts. */
+/* Adds a secret that may be there already: the first one counts. */
+static int
+add_taken(struct settings_source *source, const char *variable,
+    const char *value)
+{
+	struct settings_taken *grown, taken;
+
+	taken.name = strndup(variable, (size_t)(value - variable) - 1);
+	if (taken.name == NULL)
+		return -1;
+	if (find_taken(source, taken.name) != NULL) {
+		free(taken.name);
+		return 0;
+	}
+	taken.value = strdup(value);
+	grown = taken.value == NULL ?
+	    NULL :
+	    realloc(source->taken, (source->taken_len + 1) * sizeof(*grown));
+	if (grown == NULL) {
+		secret_free(taken.value);
+		free(taken.name);
+		return -1;
+	}
+	source->taken = grown;
+	source->taken[source->taken_len++] = taken;
+	return 0;
+}
+
+/* Keeps ${variable} if it is a secret, and wipes it. */
 static void
 take(struct settings_source *source, char *variable)
 {
-	const char *name;
-	char *value = secret_value(variable, &name);
-	struct settings_taken *taken;
+	char *value = secret_value(variable);
 
 	if (value == NULL)
 		return;
-	if (find_taken(source, name) == NULL) {
-		taken = &source->taken[source->taken_len++];
-		taken->name = name;
-		taken->value = strdup(value);
-		if (taken->value == NULL) {
-			source->taken_len--;
-			source->failed = true;
-		}
-	}
+	if (add_taken(source, variable, value) == -1)
+		source->failed = true;
 	secret_wipe(value, strlen(value));
 }
 
+/* Removes the variables, whose values are wiped already: no name dangles. */
 static void
 unset_secrets(void)
 {
-	const struct settings_entry *entry;
+	char **kept = environ;
 
-	for (size_t i = 0; (entry = settings_entry_at(i)) != NULL; i++) {
-		if (!entry->secret)
-			continue;
-		unsetenv(entry->name);
-		if (entry->alias != NULL)
-			unsetenv(entry->alias);
-	}
+	if (environ == NULL)
+		return;
+	for (char **at = environ; *at != NULL; at++)
+		if (secret_value(*at) == NULL)
+			*kept++ = *at;
+	*kept = NULL;
 }
 
 /* The size of a file that nobody can write to any more, or -1. */
@@ -163,8 +207,13 @@ settings_environment_take(struct settings_source *source)
 void
 settings_environment_free(struct settings_source *source)
 {
-	while (source->taken_len > 0)
-		secret_free(source->taken[--source->taken_len].value);
+	while (source->taken_len > 0) {
+		source->taken_len--;
+		free(source->taken[source->taken_len].name);
+		secret_free(source->taken[source->taken_len].value);
+	}
+	free(source->taken);
+	source->taken = NULL;
 }
 
 /* environ cannot hold "=" in a name, but getenv(3) would find "A=b" in it. */
@@ -183,21 +232,18 @@ settings_getenv(const struct settings_source *source, const char *name)
 static void
 collect_secrets(struct buf *texts)
 {
-	const char *name;
-
 	for (char **at = environ; at != NULL && *at != NULL; at++)
-		if (secret_value(*at, &name) != NULL)
+		if (secret_value(*at) != NULL)
 			buf_add(texts, *at, strlen(*at) + 1);
 }
 
 static void
 wipe_secrets(void)
 {
-	const char *name;
 	char *value;
 
 	for (char **at = environ; at != NULL && *at != NULL; at++) {
-		value = secret_value(*at, &name);
+		value = secret_value(*at);
 		if (value != NULL)
 			secret_wipe(value, strlen(value));
 	}

@@ -13,7 +13,7 @@
 #include "common/settings.h"
 #include "common/settings_vet.h"
 
-#define SETTINGS_COUNT 25    /* lines of the table */
+#define SETTINGS_COUNT 29    /* lines of the table */
 #define SETTINGS_FILES_MAX 8 /* of all places together */
 #define SETTINGS_WHY_SIZE 128
 
@@ -41,12 +41,12 @@ struct settings_file {
 
 /* A secret that was in the process environment. */
 struct settings_taken {
-	const char *name; /* the table's */
+	char *name;
 	char *value;
 };
 
 struct settings_source {
-	struct settings_taken taken[2 * SETTINGS_COUNT]; /* two names each */
+	struct settings_taken *taken;
 	size_t taken_len;
 	struct settings_file file[SETTINGS_FILES_MAX];
 	size_t len;
@@ -128,6 +128,16 @@ void settings_files_forget(struct settings_source *source);
  */
 int settings_read(struct settings_reading *reading,
     struct settings_source *source) __attribute__((warn_unused_result));
+
+/*
+ * The text that is kept of the ${i}th setting; NULL if that is none, or is
+ * never shown to anybody.
+ */
+const char *settings_text_at(const struct settings *settings, size_t i);
+
+/* Moves what the files that were read define besides settings to ${settings}. */
+void settings_keep_variables(struct settings *settings,
+    struct settings_source *source);
 
 /* Wipes and releases the reading and, unless it was taken out, ->settings. */
 void settings_reading_free(struct settings_reading *reading);

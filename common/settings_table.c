@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/ascii.h"
+#include "common/fields.h"
 #include "common/num.h"
 #include "common/origins.h"
 #include "common/settings_internal.h"
@@ -59,6 +60,12 @@ static void
 keep_channels(struct settings *settings, int64_t value)
 {
 	settings->channels_issued = value != 0;
+}
+
+static void
+keep_managed_blocks(struct settings *settings, int64_t value)
+{
+	settings->managed_blocks = value != 0;
 }
 
 static void
@@ -215,6 +222,32 @@ set_folder(struct settings *settings, const struct rule *rule,
 	return keep_text(settings, rule, value, len);
 }
 
+/* A path that is not a full one was made one already, see settings.c. */
+static int
+set_path(struct settings *settings, const struct rule *rule, const char *value,
+    const char **why)
+{
+	size_t len = settings_value_trimmed(value);
+
+	if (strlen(value) > SETTINGS_PATH_MAX)
+		*why = "is too long";
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, len);
+}
+
+static int
+set_fields(struct settings *settings, const struct rule *rule,
+    const char *value, const char **why)
+{
+	if (strcmp(value, "none") == 0)
+		value = "";
+	*why = fields_fault(value);
+	if (*why != NULL)
+		return 0;
+	return keep_text(settings, rule, value, strlen(value));
+}
+
 static int
 set_number(struct settings *settings, const struct rule *rule,
     const char *value, const char **why)
@@ -274,6 +307,12 @@ static const struct choice areas[] = {
 static const struct choice channels[] = {
 	{ "open", 0 },
 	{ "issued", 1 },
+	{ NULL, 0 },
+};
+
+static const struct choice managed_modes[] = {
+	{ "preset", 0 },
+	{ "credential_mode", 1 },
 	{ NULL, 0 },
 };
 
@@ -387,6 +426,47 @@ static const struct rule table[] = {
 		},
 		.set = set_text,
 		MEMBER(failure_message),
+	},
+	{
+		.entry = {
+			.name = "AGENT_FILE",
+			.fallback = "",
+			.expected = "the path of a JSON file, at most 200 bytes",
+			.path = true,
+		},
+		.set = set_path,
+		MEMBER(agent_file),
+	},
+	{
+		.entry = {
+			.name = "AGENT_DIR",
+			.fallback = "",
+			.expected = "the path of a folder, at most 200 bytes",
+			.path = true,
+		},
+		.set = set_path,
+		MEMBER(agent_dir),
+	},
+	{
+		.entry = {
+			.name = "AGENT_CLIENT_FIELDS",
+			.fallback = "parameters.output_audio_codec",
+			.expected = "names such as asr.language, commas "
+			    "between them, or none; no addresses, keys, "
+			    "headers, tools or prompts",
+		},
+		.set = set_fields,
+		MEMBER(agent_client_fields),
+	},
+	{
+		.entry = {
+			.name = "MANAGED_MODE",
+			.fallback = "preset",
+			.expected = "preset or credential_mode",
+		},
+		.set = set_choice,
+		.choices = managed_modes,
+		.keep = keep_managed_blocks,
 	},
 	{
 		.entry = {
@@ -559,6 +639,21 @@ settings_secret_at(const struct settings *settings, size_t i)
 	if (!rule->entry.secret || rule->set == set_api_keys)
 		return NULL; /* of an API key nothing is kept to show */
 	return (const void *)((const char *)settings + rule->member);
+}
+
+const char *
+settings_text_at(const struct settings *settings, size_t i)
+{
+	const struct rule *rule = &table[i];
+
+	if (rule->set == set_app_id)
+		return settings->app_id;
+	if (rule->member == 0 || rule->set == set_certificate)
+		return NULL;
+	if (rule->set == set_key)
+		return settings_secret_at(settings, i)->text;
+	return *(
+	    char *const *)(const void *)((const char *)settings + rule->member);
 }
 
 static bool
