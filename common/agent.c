@@ -1,202 +1,255 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/agent.h"
+#include "common/agent_default.h"
+#include "common/agent_file.h"
+#include "common/agent_managed.h"
+#include "common/agent_rules.h"
 #include "common/buf.h"
 #include "common/fail.h"
 #include "common/json.h"
+#include "common/secret.h"
 #include "common/settings.h"
+#include "common/teller.h"
 
 #define NAME_WINDOW_S 30
+#define BODY_MAX 196608 /* bytes of an agent, its variables filled in */
+#define AVATAR_UID_SIZE 65
 
-/* The vendors that Agora pays for, by their preset. */
-#define ASR_PRESET "deepgram_nova_3"
-#define LLM_PRESET "openai_gpt_4o_mini"
-#define TTS_PRESET "minimax_speech_2_6_turbo"
+/* Kept as text: each start makes a tree of its own, and wipes it. */
+struct agent {
+	unsigned shares; /* agent_free() calls that only count down */
+	char prefix[AGENT_PREFIX_MAX + 1];
+	char avatar_uid[AVATAR_UID_SIZE]; /* or "" */
+	char *body;                       /* JSON, without what is a start's */
+	size_t len;
+};
 
-/* The default agent. What is empty here is filled in for each start. */
-static const char default_agent[] =
-    "{"
-    "  \"name\": \"\","
-    "  \"preset\": \"\","
-    "  \"properties\": {"
-    "    \"channel\": \"\","
-    "    \"token\": \"\","
-    "    \"agent_rtc_uid\": \"\","
-    "    \"remote_rtc_uids\": [],"
-    "    \"enable_string_uid\": true,"
-    "    \"idle_timeout\": 0,"
-    "    \"advanced_features\": { \"enable_rtm\": true },"
-    "    \"parameters\": {"
-    "      \"data_channel\": \"rtm\","
-    "      \"enable_error_message\": true"
-    "    },"
-    "    \"asr\": {"
-    "      \"vendor\": \"deepgram\","
-    "      \"language\": \"en\","
-    "      \"params\": { \"language\": \"en\" }"
-    "    },"
-    "    \"llm\": {"
-    "      \"style\": \"openai\","
-    "      \"input_modalities\": [\"text\"],"
-    "      \"greeting_message\": \"\","
-    "      \"failure_message\": \"\","
-    "      \"max_history\": 15,"
-    "      \"system_messages\": [],"
-    "      \"params\": {"
-    "        \"max_tokens\": 1024,"
-    "        \"temperature\": 0.7,"
-    "        \"top_p\": 0.95"
-    "      }"
-    "    },"
-    "    \"tts\": {"
-    "      \"vendor\": \"minimax\","
-    "      \"params\": {"
-    "        \"voice_setting\": {"
-    "          \"voice_id\": \"English_captivating_female1\""
-    "        }"
-    "      }"
-    "    }"
-    "  }"
-    "}";
+/* ---- making one --------------------------------------------------------- */
 
-/* What changes with a key of one's own. */
-static const char own_asr_params[] =
-    "{ \"key\": \"\", \"model\": \"nova-3\", \"language\": \"en\" }";
-static const char own_llm_url[] = "https://api.openai.com/v1/chat/completions";
-static const char own_llm_model[] = "gpt-4o-mini";
-static const char own_tts[] =
-    "{"
-    "  \"vendor\": \"elevenlabs\","
-    "  \"params\": {"
-    "    \"base_url\": \"wss://api.elevenlabs.io/v1\","
-    "    \"key\": \"\","
-    "    \"model_id\": \"\","
-    "    \"voice_id\": \"\""
-    "  }"
-    "}";
+/* The avatar's uid, if it needs a token that nobody has put in. */
+static void
+find_avatar(struct agent *agent, const struct json *body)
+{
+	const struct json *avatar = json_at(body, "properties.avatar");
+	const struct json *params = json_member(avatar, "params");
+	const char *uid = json_text(params, "agora_uid");
+	const char *token = json_text(params, "agora_token");
+
+	if (json_is_true(json_member(avatar, "enable")) && uid != NULL &&
+	    (token == NULL || *token == '\0'))
+		snprintf(agent->avatar_uid, sizeof(agent->avatar_uid), "%s",
+		    uid);
+}
+
+/* An agent of ${body}, or NULL when out of memory. */
+static struct agent *
+keep(const struct json *body, const char *prefix)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+	struct buf text = BUF(BODY_MAX);
+
+	if (agent == NULL)
+		return NULL;
+	json_print(body, &text);
+	agent->len = text.len;
+	agent->body = buf_take(&text);
+	buf_free(&text);
+	if (agent->body == NULL) {
+		free(agent);
+		return NULL;
+	}
+	snprintf(agent->prefix, sizeof(agent->prefix), "%s",
+	    prefix != NULL ? prefix : "agent");
+	find_avatar(agent, body);
+	return agent;
+}
+
+/* A slip of the pen, and the agent costs money until somebody notices. */
+static void
+check_idle_timeout(const struct json *body, const struct settings *settings,
+    struct teller *teller)
+{
+	if (settings->idle_timeout != 0 &&
+	    json_int(json_member(body, "properties"), "idle_timeout", 1) == 0)
+		teller_say(teller, true,
+		    "properties.idle_timeout is 0: the agent would never end "
+		    "by itself; write 5 to 259200 seconds, or set "
+		    "AGENT_IDLE_TIMEOUT=unlimited");
+}
+
+static void
+tell_rule(void *arg, bool certain, const char *text)
+{
+	teller_say(arg, certain, "%s", text);
+}
+
+/* ${file}, NULL for none, merged into ${body}, the default. */
+static void
+compose(struct json *body, const struct json *file,
+    const struct settings *settings, struct teller *teller)
+{
+	agent_default_fit(body, file);
+	json_merge(body, file);
+	json_remove(body, "name");
+	agent_manage(body, settings->managed_blocks);
+	check_idle_timeout(body, settings, teller);
+	agent_rules_check(body, tell_rule, teller);
+}
+
+struct agent *
+agent_new(const char *text, size_t len, const struct settings *settings,
+    const struct agent_variables *variables, struct teller *teller)
+{
+	struct json *file = NULL, *body = NULL;
+	struct agent *agent = NULL;
+	size_t before = teller->problems;
+
+	if (text != NULL) {
+		file = agent_file_parse(text, len, variables, teller);
+		if (file == NULL)
+			return NULL;
+	}
+	body = agent_default(settings);
+	compose(body, file, settings, teller);
+	if (teller->problems == before) {
+		agent = keep(body, json_text(file, "name"));
+		if (agent == NULL)
+			teller_say(teller, true,
+			    "with its variables it is larger than %d bytes, "
+			    "or memory ran out",
+			    BODY_MAX);
+	}
+	json_free(body);
+	json_free(file);
+	return agent;
+}
+
+/* Keeps the first certain finding. */
+static void
+refuse(void *arg, bool certain, const char *text)
+{
+	if (certain)
+		fail_set(arg, FAIL_BAD_INPUT, "%s", text);
+}
+
+struct agent *
+agent_with(const struct agent *agent, const struct json *fields,
+    struct fail *fail)
+{
+	struct json *body = json_parse(agent->body, agent->len, NULL);
+	struct agent *with = NULL;
+
+	json_merge(json_member(body, "properties"), fields);
+	if (agent_rules_check(body, refuse, fail) == 0) {
+		with = keep(body, agent->prefix);
+		if (with == NULL)
+			fail_set(fail, FAIL_INTERNAL, "out of memory");
+	}
+	json_free(body);
+	return with;
+}
+
+void
+agent_share(struct agent *agent)
+{
+	agent->shares++;
+}
+
+void
+agent_free(struct agent *agent)
+{
+	if (agent == NULL)
+		return;
+	if (agent->shares > 0) {
+		agent->shares--;
+		return;
+	}
+	secret_free(agent->body);
+	free(agent);
+}
+
+/* ---- starting one ------------------------------------------------------- */
 
 void
 agent_name(const struct agent_start *start, int64_t now,
     char name[static AGENT_NAME_SIZE])
 {
+	const char *prefix = start->agent->prefix;
+
 	/* The longest that channel.h lets pass. */
 	if (start->own_channel)
-		snprintf(name, AGENT_NAME_SIZE, "agent_%.63s_%.64s",
+		snprintf(name, AGENT_NAME_SIZE, "%s_%.63s_%.64s", prefix,
 		    start->channel, start->agent_uid);
 	else
-		snprintf(name, AGENT_NAME_SIZE, "agent_%.63s_%.64s_%" PRId64,
-		    start->channel, start->agent_uid,
+		snprintf(name, AGENT_NAME_SIZE, "%s_%.63s_%.64s_%" PRId64,
+		    prefix, start->channel, start->agent_uid,
 		    now - now % NAME_WINDOW_S);
 }
 
-/* NULL only when memory ran out: the texts above are JSON. */
-static struct json *
-parse(const char *text)
+const char *
+agent_avatar_uid(const struct agent *agent)
 {
-	return json_parse(text, strlen(text), NULL);
+	return agent->avatar_uid[0] != '\0' ? agent->avatar_uid : NULL;
 }
 
-/* The vendors without a key of one's own, in the order of the SDKs. */
-static void
-put_preset(struct json *root, const struct settings *settings)
+int
+agent_check_uids(const struct agent_start *start, struct fail *fail)
 {
-	char preset[sizeof("," ASR_PRESET "," LLM_PRESET "," TTS_PRESET)];
+	const char *avatar = start->agent->avatar_uid;
 
-	snprintf(preset, sizeof(preset), "%s%s%s",
-	    settings->asr_key.len == 0 ? "," ASR_PRESET : "",
-	    settings->llm_key.len == 0 ? "," LLM_PRESET : "",
-	    settings->tts_key.len == 0 ? "," TTS_PRESET : "");
-	if (preset[0] == '\0')
-		json_remove(root, "preset");
-	else
-		json_put_text(root, "preset", preset + 1);
+	if (strcmp(start->agent_uid, avatar) != 0 &&
+	    strcmp(start->user_uid, avatar) != 0)
+		return 0;
+	return fail_set(fail, FAIL_BAD_INPUT,
+	    "rtcUid and userUid must not be the uid of the agent's avatar");
 }
 
+/* Agora's own "generic" avatars are told which project and channel to join. */
 static void
-put_own_asr(struct json *root, const struct secret *key)
+put_avatar(struct json *root, const struct agent_start *start,
+    const struct agent_tokens *tokens)
 {
-	struct json *params = parse(own_asr_params);
+	static const char at[] = "properties.avatar.params";
+	const char *vendor =
+	    json_text(json_at(root, "properties.avatar"), "vendor");
 
-	json_put_text(params, "key", key->text);
-	json_put_at(root, "properties.asr", "params", params);
-}
-
-static void
-put_own_llm(struct json *root, const struct secret *key)
-{
-	json_put_text_at(root, "properties.llm", "url", own_llm_url);
-	json_put_text_at(root, "properties.llm", "api_key", key->text);
-	json_put_text_at(root, "properties.llm.params", "model", own_llm_model);
+	if (tokens->avatar == NULL)
+		return;
+	json_put_text_at(root, at, "agora_token", tokens->avatar);
+	if (vendor == NULL || strcmp(vendor, "generic") != 0)
+		return;
+	json_put_text_at(root, at, "agora_appid", tokens->app_id);
+	json_put_text_at(root, at, "agora_channel", start->channel);
 }
 
 static void
-put_own_tts(struct json *root, const struct settings *settings)
-{
-	struct json *tts = parse(own_tts);
-
-	json_put_text_at(tts, "params", "key", settings->tts_key.text);
-	json_put_text_at(tts, "params", "model_id", settings->tts_model_id);
-	json_put_text_at(tts, "params", "voice_id", settings->tts_voice_id);
-	json_put_at(root, "properties", "tts", tts);
-}
-
-static void
-put_vendors(struct json *root, const struct settings *settings)
-{
-	put_preset(root, settings);
-	if (settings->asr_key.len > 0)
-		put_own_asr(root, &settings->asr_key);
-	if (settings->llm_key.len > 0)
-		put_own_llm(root, &settings->llm_key);
-	if (settings->tts_key.len > 0)
-		put_own_tts(root, settings);
-}
-
-static void
-put_texts(struct json *root, const struct settings *settings)
-{
-	static const char llm[] = "properties.llm";
-	struct json *message = json_new_object();
-
-	json_put_text(message, "role", "system");
-	json_put_text(message, "content", settings->instructions);
-	json_push_at(root, "properties.llm.system_messages", message);
-	json_put_text_at(root, llm, "greeting_message", settings->greeting);
-	json_put_text_at(root, llm, "failure_message",
-	    settings->failure_message);
-}
-
-static void
-put_session(struct json *root, const struct agent_start *start,
-    const char *token)
+put_start(struct json *root, const struct agent_start *start,
+    const struct agent_tokens *tokens)
 {
 	static const char at[] = "properties";
 
 	json_put_text_at(root, at, "channel", start->channel);
-	json_put_text_at(root, at, "token", token);
+	json_put_text_at(root, at, "token", tokens->agent);
 	json_put_text_at(root, at, "agent_rtc_uid", start->agent_uid);
+	json_put_at(root, at, "remote_rtc_uids", json_new_array());
 	json_push_at(root, "properties.remote_rtc_uids",
 	    json_new_text(start->user_uid));
-	if (start->output_audio_codec != NULL)
-		json_put_text_at(root, "properties.parameters",
-		    "output_audio_codec", start->output_audio_codec);
+	put_avatar(root, start, tokens);
 }
 
 int
-agent_join_body(const struct settings *settings,
-    const struct agent_start *start, const char *name, const char *token,
-    struct buf *body, struct fail *fail)
+agent_join_body(const struct agent_start *start, const char *name,
+    const struct agent_tokens *tokens, struct buf *body, struct fail *fail)
 {
-	struct json *root = parse(default_agent);
+	const struct agent *agent = start->agent;
+	struct json *root = json_parse(agent->body, agent->len, NULL);
 
 	json_put_text(root, "name", name);
-	put_session(root, start, token);
-	json_put_int(json_at(root, "properties"), "idle_timeout",
-	    settings->idle_timeout);
-	put_texts(root, settings);
-	put_vendors(root, settings);
+	put_start(root, start, tokens);
 	json_print(root, body);
 	json_free(root);
 	if (buf_failed(body))

@@ -258,25 +258,42 @@ authorize(const struct agora_request *request,
 	return 0;
 }
 
+/* The token with which ${uid} joins the channel. */
 static int
-compose_body(const struct agora_request *request, struct buf *body,
-    struct fail *fail)
+build_token(const struct agora_request *request, const char *uid, uint32_t salt,
+    char token[static TOKEN_SIZE], struct fail *fail)
 {
 	const struct settings *settings = request->settings;
 	struct token_claims claims = { .app_id = settings->app_id,
 		.channel = request->agent->channel,
-		.account = request->agent->agent_uid,
+		.account = uid,
 		.issue_ts = (uint32_t)request->now,
 		.expire = BODY_TOKEN_S,
-		.salt = request->body_salt };
-	char token[TOKEN_SIZE];
-	int rc;
+		.salt = salt };
 
-	if (token_build(&claims, settings->certificate.text, token, fail) == -1)
-		return -1;
-	rc = agent_join_body(settings, request->agent, request->name, token,
-	    body, fail);
+	return token_build(&claims, settings->certificate.text, token, fail);
+}
+
+static int
+compose_body(const struct agora_request *request, struct buf *body,
+    struct fail *fail)
+{
+	const struct agent_start *start = request->agent;
+	const char *avatar_uid = agent_avatar_uid(start->agent);
+	char token[TOKEN_SIZE] = "", avatar_token[TOKEN_SIZE] = "";
+	struct agent_tokens tokens = { .app_id = request->settings->app_id,
+		.agent = token,
+		.avatar = avatar_uid != NULL ? avatar_token : NULL };
+	int rc = -1;
+
+	if (build_token(request, start->agent_uid, request->body_salt, token,
+		fail) == 0 &&
+	    (avatar_uid == NULL ||
+		build_token(request, avatar_uid, request->body_salt ^ 2,
+		    avatar_token, fail) == 0))
+		rc = agent_join_body(start, request->name, &tokens, body, fail);
 	secret_wipe(token, sizeof(token));
+	secret_wipe(avatar_token, sizeof(avatar_token));
 	return rc;
 }
 

@@ -17,7 +17,6 @@
 #include "common/stop.h"
 #include "common/sys.h"
 
-#define CODEC_SIZE 33      /* bytes, with the NUL */
 #define REQUEST_ID_SIZE 65 /* bytes, with the NUL */
 #define BUSY_S 2           /* until the client should try again */
 #define OLD_S 5 /* an agent started longer before the first join is not ours */
@@ -32,10 +31,10 @@ struct start {
 	int64_t began_ms; /* monotonic */
 	int64_t now;      /* seconds since 1970 then */
 
+	struct agent *agent;
 	bool own_channel; /* its name was issued by us */
 	char channel[CHANNEL_SIZE];
 	char agent_uid[CHANNEL_UID_SIZE], user_uid[CHANNEL_UID_SIZE];
-	char codec[CODEC_SIZE];     /* or "" */
 	char name[AGENT_NAME_SIZE]; /* without suffix */
 	char request_id[REQUEST_ID_SIZE];
 
@@ -112,7 +111,7 @@ name_with_suffix(const struct start *start, char name[static AGENT_NAME_SIZE])
 	if (start->policy.suffix == 0)
 		snprintf(name, AGENT_NAME_SIZE, "%s", start->name);
 	else
-		snprintf(name, AGENT_NAME_SIZE, "%.160s_r%d", start->name,
+		snprintf(name, AGENT_NAME_SIZE, "%.180s_r%d", start->name,
 		    start->policy.suffix);
 }
 
@@ -220,11 +219,10 @@ static int
 do_join(struct start *start, const struct start_step *step)
 {
 	char base[REGION_URL_SIZE], name[AGENT_NAME_SIZE];
-	struct agent_start agent = { .channel = start->channel,
+	struct agent_start agent = { .agent = start->agent,
+		.channel = start->channel,
 		.agent_uid = start->agent_uid,
-		.user_uid = start->user_uid,
-		.output_audio_codec =
-		    start->codec[0] != '\0' ? start->codec : NULL };
+		.user_uid = start->user_uid };
 	struct agora_request request = { .call = AGORA_JOIN,
 		.timeout_ms = step->ms,
 		.agent = &agent,
@@ -410,6 +408,7 @@ start_end(struct start *start, const struct start_step *step)
 	loop_timer_clear(start->agora->loop, &start->timer);
 	start->agora->starts--;
 	start->agora->working--;
+	agent_free(start->agent);
 	settings_free(start->settings);
 	secret_wipe(start, sizeof(*start));
 	free(start);
@@ -484,14 +483,14 @@ static void
 keep(struct start *start, const struct agent_start *agent,
     const char *request_id)
 {
+	agent_share(agent->agent);
+	start->agent = agent->agent;
 	start->own_channel = agent->own_channel;
 	snprintf(start->channel, sizeof(start->channel), "%s", agent->channel);
 	snprintf(start->agent_uid, sizeof(start->agent_uid), "%s",
 	    agent->agent_uid);
 	snprintf(start->user_uid, sizeof(start->user_uid), "%s",
 	    agent->user_uid);
-	snprintf(start->codec, sizeof(start->codec), "%s",
-	    agent->output_audio_codec != NULL ? agent->output_audio_codec : "");
 	snprintf(start->request_id, sizeof(start->request_id), "%s",
 	    request_id);
 	agent_name(agent, start->now, start->name);

@@ -16,8 +16,8 @@ struct start;
 
 /*
  * Starts ${agent}. ${now} is seconds since 1970 when the request came,
- * ${request_id} its name in the log. ${settings} is kept until the start is
- * over, everything else is copied.
+ * ${request_id} its name in the log. ${settings} and ${agent}->agent are kept
+ * until the start is over, everything else is copied.
  * ${answer} is called exactly once, from the loop, within START_BUDGET_MS:
  * with the agent's id and NULL, or with NULL and the reason. It returns
  * whether the client took the answer; if not, the agent is stopped again.

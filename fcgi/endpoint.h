@@ -29,6 +29,7 @@ struct endpoint {
 	void (*close)(struct agora *agora);
 	size_t (*working)(const struct agora *agora);
 
+	bool agents;  /* it starts some: their files are read */
 	bool lingers; /* work may go on after the answer */
 
 	/*

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/agents.h"
 #include "common/fail.h"
 #include "common/log.h"
 #include "common/num.h"
@@ -179,6 +180,8 @@ check(const struct endpoint *endpoint)
 	    (settings = settings_load(source)) != NULL) {
 		status = check_token(settings);
 		check_state(settings);
+		if (endpoint->agents)
+			status |= agents_check(settings, source, stdout);
 		if (status == 0 && endpoint->check != NULL)
 			status = endpoint->check(settings, stdout);
 	}

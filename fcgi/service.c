@@ -1,5 +1,6 @@
 #include <stddef.h>
 
+#include "common/agents.h"
 #include "common/fail.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -18,7 +19,9 @@ service_open(struct service *service, const struct endpoint *endpoint,
 	service->endpoint = endpoint;
 	service->loop = loop_new();
 	service->source = settings_source_new("/proc/self/exe");
-	if (service->loop == NULL || service->source == NULL)
+	service->agents = endpoint->agents ? agents_new() : NULL;
+	if (service->loop == NULL || service->source == NULL ||
+	    (endpoint->agents && service->agents == NULL))
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	service_reload(service);
 	if (service->settings == NULL)
@@ -29,6 +32,15 @@ service_open(struct service *service, const struct endpoint *endpoint,
 			return -1;
 	}
 	return 0;
+}
+
+/* Without usable settings nothing is started, and half of them is missing. */
+static void
+load_agents(struct service *service)
+{
+	if (service->agents != NULL && service->settings->usable)
+		agents_load(service->agents, service->settings,
+		    service->source);
 }
 
 void
@@ -43,6 +55,7 @@ service_reload(struct service *service)
 	}
 	settings_free(service->settings);
 	service->settings = fresh;
+	load_agents(service);
 }
 
 /* The table in the first of the folders that will do. */
@@ -87,6 +100,8 @@ service_refresh(struct service *service)
 	service->settings_checked = now;
 	if (settings_changed(service->source))
 		service_reload(service);
+	else if (service->agents != NULL && agents_changed(service->agents))
+		load_agents(service);
 }
 
 bool
@@ -102,6 +117,7 @@ service_close(struct service *service)
 	if (service->endpoint != NULL && service->endpoint->close != NULL)
 		service->endpoint->close(service->agora);
 	shared_close(service->shared);
+	agents_free(service->agents);
 	settings_free(service->settings);
 	settings_source_free(service->source);
 	loop_free(service->loop);

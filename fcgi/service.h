@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct agents;
 struct agora;
 struct endpoint;
 struct fail;
@@ -21,6 +22,7 @@ struct service {
 	struct agora *agora; /* NULL if the endpoint calls nobody */
 	struct settings_source *source;
 	struct settings *settings;
+	struct agents *agents;    /* NULL if the endpoint starts none */
 	int64_t settings_checked; /* monotonic ms */
 	bool single;              /* this process serves one request: CGI */
 	struct shared *shared;    /* service_shared() opens it */
@@ -34,10 +36,10 @@ struct service {
 int service_open(struct service *service, const struct endpoint *endpoint,
     struct fail *fail) __attribute__((warn_unused_result));
 
-/* Reads the settings again if a file has changed; looks once a second. */
+/* Reads settings and agents again if a file has changed; looks once a second. */
 void service_refresh(struct service *service);
 
-/* Reads the settings again now. */
+/* Reads settings and agents again now. */
 void service_reload(struct service *service);
 
 /*

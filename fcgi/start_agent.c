@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "common/agent.h"
+#include "common/agent_slot.h"
+#include "common/agents.h"
 #include "common/agora.h"
-#include "common/ascii.h"
 #include "common/channel.h"
 #include "common/fail.h"
+#include "common/fields.h"
 #include "common/json.h"
 #include "common/settings.h"
 #include "common/start.h"
@@ -20,14 +22,15 @@
 #include "fcgi/program.h"
 #include "fcgi/service.h"
 
-#define CODEC_SIZE 33 /* bytes, with the NUL: "G722", "OPUS" … */
+#define PROFILE_SIZE (AGENT_PROFILE_MAX + 2) /* of one too long, too */
 
 /* What the client sent, copied out of its body. */
 struct wish {
 	char channel[CHANNEL_SIZE];
 	char agent_uid[CHANNEL_UID_SIZE];
 	char user_uid[CHANNEL_UID_SIZE];
-	char codec[CODEC_SIZE];
+	char profile[PROFILE_SIZE]; /* or "" */
+	struct json *fields;        /* AGENT_CLIENT_FIELDS; or NULL */
 	bool own_channel;
 };
 
@@ -63,39 +66,19 @@ parse_channel(const struct json *body, struct wish *wish, struct fail *fail)
 	return 0;
 }
 
-static bool
-codec_ok(const char *codec)
-{
-	size_t len;
-
-	for (len = 0; codec[len] != '\0'; len++)
-		if (len == CODEC_SIZE - 1 ||
-		    (!ascii_is_alnum(codec[len]) && codec[len] != '_'))
-			return false;
-	return len > 0;
-}
-
-/* parameters.output_audio_codec; what else is in there is ignored. */
+/* A name of any length is cut to one that is too long. */
 static int
-parse_codec(const struct json *body, struct wish *wish, struct fail *fail)
+parse_profile(const struct json *body, struct wish *wish, struct fail *fail)
 {
-	const struct json *parameters = json_member(body, "parameters");
-	const char *codec;
+	const char *profile;
 
-	if (parameters == NULL)
+	if (json_member(body, "profile") == NULL)
 		return 0;
-	if (json_kind(parameters) != JSON_OBJECT)
+	profile = json_text(body, "profile");
+	if (profile == NULL)
 		return fail_set(fail, FAIL_BAD_INPUT,
-		    "parameters must be an object");
-	if (json_member(parameters, "output_audio_codec") == NULL)
-		return 0;
-	codec = json_text(parameters, "output_audio_codec");
-	if (codec == NULL || !codec_ok(codec))
-		return fail_set(fail, FAIL_BAD_INPUT,
-		    "parameters.output_audio_codec must be 1 to %d letters, "
-		    "digits or _",
-		    CODEC_SIZE - 1);
-	snprintf(wish->codec, sizeof(wish->codec), "%s", codec);
+		    "profile must be a string");
+	snprintf(wish->profile, sizeof(wish->profile), "%s", profile);
 	return 0;
 }
 
@@ -103,13 +86,16 @@ static int
 wish_parse(struct wish *wish, const struct exchange *exchange,
     struct fail *fail)
 {
+	const struct settings *settings = exchange->service->settings;
 	struct json *body = exchange_json(exchange, fail);
 	int rc = -1;
 
 	if (body == NULL || parse_channel(body, wish, fail) == -1 ||
 	    parse_uid(body, "rtcUid", wish->agent_uid, fail) == -1 ||
 	    parse_uid(body, "userUid", wish->user_uid, fail) == -1 ||
-	    parse_codec(body, wish, fail) == -1)
+	    parse_profile(body, wish, fail) == -1 ||
+	    fields_pick(settings->agent_client_fields, body, &wish->fields,
+		fail) == -1)
 		goto out;
 	if (strcmp(wish->agent_uid, wish->user_uid) == 0) {
 		fail_set(fail, FAIL_BAD_INPUT,
@@ -182,27 +168,38 @@ leaving(void *arg)
 	start_client_left(pending->start);
 }
 
+/* The agent that is wished for, which agent_free() gives back; or NULL. */
+static struct agent *
+find_agent(const struct exchange *exchange, const struct wish *wish,
+    struct fail *fail)
+{
+	struct agent *agent = agents_find(exchange->service->agents,
+	    *wish->profile != '\0' ? wish->profile : NULL, fail);
+
+	if (agent == NULL)
+		return NULL;
+	if (wish->fields != NULL)
+		return agent_with(agent, wish->fields, fail);
+	agent_share(agent);
+	return agent;
+}
+
 /* Hands the wish to Agora. */
 static int
-start(struct exchange *exchange, struct agora *agora, const struct wish *wish,
-    struct settings *settings, struct fail *fail)
+start(struct exchange *exchange, struct agora *agora,
+    const struct agent_start *agent, struct settings *settings,
+    struct fail *fail)
 {
 	const struct request *request = &exchange->request;
-	struct agent_start agent = {
-		.channel = wish->channel,
-		.agent_uid = wish->agent_uid,
-		.user_uid = wish->user_uid,
-		.output_audio_codec = *wish->codec ? wish->codec : NULL,
-		.own_channel = wish->own_channel,
-	};
 	struct pending *pending = malloc(sizeof(*pending));
 
 	if (pending == NULL)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	pending->exchange = exchange;
-	memcpy(pending->channel, wish->channel, sizeof(pending->channel));
+	snprintf(pending->channel, sizeof(pending->channel), "%s",
+	    agent->channel);
 	agora->shared = service_shared(exchange->service);
-	pending->start = start_begin(agora, settings, &agent, request->now,
+	pending->start = start_begin(agora, settings, agent, request->now,
 	    request->id, answered, pending, fail);
 	if (pending->start == NULL) {
 		free(pending);
@@ -222,6 +219,27 @@ check_present(struct exchange *exchange, struct fail *fail)
 	return -1;
 }
 
+/* Fulfils the wish. Returns 0, or -1 with ${fail} set. */
+static int
+fulfil(struct exchange *exchange, struct agora *agora, const struct wish *wish,
+    struct settings *settings, struct fail *fail)
+{
+	struct agent_start agent = {
+		.agent = find_agent(exchange, wish, fail),
+		.channel = wish->channel,
+		.agent_uid = wish->agent_uid,
+		.user_uid = wish->user_uid,
+		.own_channel = wish->own_channel,
+	};
+	int rc = -1;
+
+	if (agent.agent != NULL && agent_check_uids(&agent, fail) == 0 &&
+	    gate_count_start(exchange, settings, fail) == 0)
+		rc = start(exchange, agora, &agent, settings, fail);
+	agent_free(agent.agent);
+	return rc;
+}
+
 static void
 serve(struct exchange *exchange, struct agora *agora)
 {
@@ -235,9 +253,9 @@ serve(struct exchange *exchange, struct agora *agora)
 	    check_present(exchange, &fail) == -1 ||
 	    gate_token(exchange, settings, wish.channel, wish.user_uid,
 		&fail) == -1 ||
-	    gate_count_start(exchange, settings, &fail) == -1 ||
-	    start(exchange, agora, &wish, settings, &fail) == -1)
+	    fulfil(exchange, agora, &wish, settings, &fail) == -1)
 		exchange_fail(exchange, &fail);
+	json_free(wish.fields);
 }
 
 static const struct endpoint start_agent = {
@@ -247,6 +265,7 @@ static const struct endpoint start_agent = {
 	.open = agora_new,
 	.close = agora_free,
 	.working = agora_working,
+	.agents = true,
 	.lingers = true,
 	.serve = serve,
 	.check = probe_agora,

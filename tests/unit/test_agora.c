@@ -23,6 +23,7 @@
 #include "common/settings.h"
 #include "common/sys.h"
 #include "common/token.h"
+#include "tests/unit/one_agent.h"
 
 #define APP_ID "970CA35de60c44645bbae8a215061b33"
 #define CERTIFICATE "5CFd2fd1755d40ecb72977518be15d3b"
@@ -147,7 +148,7 @@ remember(void *arg, const struct agora_answer *answer)
 	seen.said = *answer->said;
 }
 
-static const struct agent_start start = { .channel = "room",
+static struct agent_start start = { .channel = "room",
 	.agent_uid = "58888506",
 	.user_uid = "1234567" };
 #define FIXED "https://127.0.0.1:8443/x"
@@ -988,6 +989,25 @@ test_debug_lines(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
+static int
+make_agent(void **state)
+{
+	struct settings settings = defaults();
+
+	(void)state;
+	one_agent_make(&settings);
+	start.agent = one_agent;
+	return 0;
+}
+
+static int
+free_agent(void **state)
+{
+	(void)state;
+	one_agent_free();
+	return 0;
+}
+
 int
 main(void)
 {
@@ -1026,5 +1046,6 @@ main(void)
 		TEST(test_debug_lines),
 	};
 
-	return cmocka_run_group_tests_name("agora", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("agora", tests, make_agent,
+	    free_agent);
 }

@@ -3,6 +3,7 @@
  * and what is cleaned up behind its back.
  */
 #include "tests/unit/wire.h"
+#include "tests/unit/one_agent.h"
 
 #include "common/agent.h"
 #include "common/region.h"
@@ -46,6 +47,7 @@ setup(void **state)
 	(void)state;
 	wire_reset();
 	settings = wire_settings();
+	one_agent_make(&settings);
 	client = (struct client){ 0 };
 	foreign_channel = false;
 	return 0;
@@ -68,10 +70,10 @@ answer(void *arg, const char *agent_id, const struct fail *fail)
 static int
 try_to_begin(struct client *of, struct fail *fail)
 {
-	const struct agent_start agent = { .channel = "room",
+	const struct agent_start agent = { .agent = one_agent,
+		.channel = "room",
 		.agent_uid = "58888506",
 		.user_uid = "1234567",
-		.output_audio_codec = "OPUS",
 		.own_channel = !foreign_channel };
 
 	of->start = start_begin(&agora, &settings, &agent, WIRE_NOW, "req1",
@@ -1380,6 +1382,14 @@ test_no_random_numbers(void **state)
 	wire_expect_nothing();
 }
 
+static int
+free_agent(void **state)
+{
+	(void)state;
+	one_agent_free();
+	return 0;
+}
+
 int
 main(void)
 {
@@ -1446,5 +1456,5 @@ main(void)
 #undef TWO
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, free_agent);
 }

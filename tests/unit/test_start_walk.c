@@ -4,6 +4,7 @@
  * WALKS in the environment says how many.
  */
 #include "tests/unit/wire.h"
+#include "tests/unit/one_agent.h"
 
 #include "common/agent.h"
 #include "common/shared.h"
@@ -352,7 +353,8 @@ answer(void *arg, const char *agent_id, const struct fail *fail)
 static void
 come(struct client *client)
 {
-	const struct agent_start agent = { .channel = "room",
+	const struct agent_start agent = { .agent = one_agent,
+		.channel = "room",
 		.agent_uid = "58888506",
 		.user_uid = "1234567",
 		.own_channel = true };
@@ -505,6 +507,7 @@ test_walks(void **state)
 
 	(void)state;
 	settings = wire_settings();
+	one_agent_make(&settings);
 	for (uint64_t seed = 1; seed <= walks; seed++) {
 		begin(seed);
 		walk();
@@ -517,6 +520,14 @@ test_walks(void **state)
 	assert_true(shared_agents > walks / 100);
 }
 
+static int
+free_agent(void **state)
+{
+	(void)state;
+	one_agent_free();
+	return 0;
+}
+
 int
 main(void)
 {
@@ -524,5 +535,5 @@ main(void)
 		cmocka_unit_test(test_walks),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, free_agent);
 }

@@ -1,0 +1,51 @@
+/*
+ * All agents that can be started: that of AGENT_FILE, or the default one, and
+ * the profiles in AGENT_DIR.
+ */
+#ifndef COMMON_AGENTS_H
+#define COMMON_AGENTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct agent;
+struct agents;
+struct fail;
+struct settings;
+struct settings_source;
+
+#define AGENTS_PROFILES_MAX 64 /* files of AGENT_DIR */
+#define AGENT_PROFILE_MAX 32   /* bytes of a profile's name */
+
+/* None yet. NULL when out of memory. */
+struct agents *agents_new(void);
+void agents_free(struct agents *agents);
+
+/*
+ * Reads all files. One that is broken keeps what was good in it last, and is
+ * logged once. At the first reading, where there is no such thing, a file that
+ * somebody is just writing is waited for, at most half a second.
+ */
+void agents_load(struct agents *agents, const struct settings *settings,
+    const struct settings_source *source);
+
+/* Answers whether a file came, went or changed since agents_load(). */
+bool agents_changed(const struct agents *agents);
+
+/*
+ * The agent of ${profile}, or without one (NULL) of AGENT_FILE; borrowed until
+ * the next agents_load(). Returns NULL with ${fail} set: FAIL_BAD_INPUT for a
+ * name that is none ([a-z0-9_-], 1 to AGENT_PROFILE_MAX), FAIL_NOT_FOUND, or
+ * FAIL_CONFIG for a file that was never good.
+ */
+struct agent *agents_find(const struct agents *agents, const char *profile,
+    struct fail *fail);
+
+/*
+ * --check: says on ${out} which files there are and all that is wrong with
+ * them. Returns 0, or 1 if one is unusable.
+ */
+int agents_check(const struct settings *settings,
+    const struct settings_source *source, FILE *out);
+
+#endif
