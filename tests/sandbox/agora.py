@@ -231,6 +231,13 @@ class Agora:
         token = rules.parsed_body_token(properties["token"])
         rules.check_token(token, self.app_id, self.certificate, now)
         rules.check_grants(token, channel, uid, now)
+        avatar = rules.avatar_of(properties)
+        if avatar is not None:
+            token = rules.parsed_body_token(
+                avatar.get("agora_token", ""),
+                "properties.avatar.params.agora_token")
+            rules.check_token(token, self.app_id, self.certificate, now)
+            rules.check_rtc(token, channel, avatar["agora_uid"], now)
 
     def _check_agent(self, call):
         """An ended agent can be looked at, not ended again."""

@@ -10,6 +10,7 @@ import functools
 import json
 
 import accesstoken
+import vendors
 
 TOKEN_SECONDS_MAX = 86400
 UID_MAX = 4294967295
@@ -83,29 +84,36 @@ def _check_privilege(token, service, privilege, what, now):
         raise _permission(403, f"token's privilege {what} has expired")
 
 
-def check_grants(token, channel, uid, now):
-    """RTC join for that channel and uid, and RTM login for the uid. An
-    empty account is the layout's wildcard, and what uid "0" needs."""
+def check_rtc(token, channel, uid, now):
+    """RTC join for that channel and uid. An empty account is the layout's
+    wildcard, and what uid "0" needs."""
     rtc = token.service(accesstoken.RTC)
-    rtm = token.service(accesstoken.RTM)
-    if rtc is None or rtm is None:
-        raise _permission(403, "token needs the services RTC and RTM")
+    if rtc is None:
+        raise _permission(403, "token needs the service RTC")
     if rtc.fields["channel"] != channel:
         raise _permission(403, "token is for another channel")
     if rtc.fields["account"] not in ("", uid):
         raise _permission(403, "token is for another RTC account")
+    _check_privilege(token, rtc, accesstoken.RTC_JOIN, "RTC join", now)
+
+
+def check_grants(token, channel, uid, now):
+    """As check_rtc(), and RTM login for the uid."""
+    check_rtc(token, channel, uid, now)
+    rtm = token.service(accesstoken.RTM)
+    if rtm is None:
+        raise _permission(403, "token needs the service RTM")
     if rtm.fields["user_id"] != uid and uid != "0":
         raise _permission(403, "token is for another RTM user")
-    _check_privilege(token, rtc, accesstoken.RTC_JOIN, "RTC join", now)
     _check_privilege(token, rtm, accesstoken.RTM_LOGIN, "RTM login", now)
 
 
-def parsed_body_token(text):
-    """The token in a join body. Raises Refused (403)."""
+def parsed_body_token(text, path="properties.token"):
+    """A token in a join body. Raises Refused (403)."""
     try:
         return _parsed(text)
     except accesstoken.BadToken as error:
-        raise _permission(403, f"properties.token: {error}") from error
+        raise _permission(403, f"{path}: {error}") from error
 
 
 # -- The join body ----------------------------------------------------------
@@ -141,8 +149,8 @@ def parsed_json(content_type, body):
 
 def _typed(value, kind):
     """isinstance, but true is not a number."""
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+    if kind in (int, vendors.NUMBER) and isinstance(value, bool):
+        return False
     return isinstance(value, kind)
 
 
@@ -234,35 +242,75 @@ def _check_models(body, properties):
     needs. With an mllm the three others are ignored; asr has a default."""
     covered = _preset_categories(body)
     mllm = _member(properties, "properties.mllm", dict) or {}
-    if mllm.get("enable"):
+    if _member(mllm, "properties.mllm.enable", bool):
+        _check_block(mllm, "mllm", True)
         return
-    for name, check in (("asr", _check_vendor), ("llm", _check_llm),
-                        ("tts", _check_vendor)):
-        path = f"properties.{name}"
+    for name in ("asr", "llm", "tts"):
         ours = name not in covered
-        block = _member(properties, path, dict,
+        block = _member(properties, f"properties.{name}", dict,
                         required=ours and name != "asr")
         if block is not None:
             managed = block.get("credential_mode") == "managed"
-            check(block, path, ours and not managed)
+            _check_block(block, name, ours and not managed)
+    _check_messages(properties.get("llm", {}))
 
 
-def _check_vendor(block, path, required):
-    _member(block, f"{path}.vendor", str, required)
-    _member(block, f"{path}.params", dict, required)
+def _check_block(block, kind, required):
+    """What the vendor's page says; with ${required} all that it needs."""
+    where = f"properties.{kind}"
+    _member(block, f"{where}.vendor", str)
+    _member(block, f"{where}.style", str)
+    line = vendors.line_of(kind, block)
+    if line is None:
+        raise _invalid(f"{where}: vendor or style is unknown")
+    for paths, types, needed in vendors.members(line):
+        found = [(path, vendors.at(block, path)) for path in paths]
+        found = [(path, value) for path, value in found if value is not ...]
+        for path, value in found:
+            if not _typed(value, types):
+                raise _invalid(f"{where}.{path} has the wrong type")
+            if needed and value == "":
+                raise _invalid(f"{where}.{path} is empty")
+        if needed and required and not found:
+            raise Refused(400, "MissingRequiredField",
+                          f"{where}.{' or '.join(paths)} is required")
 
 
-def _check_llm(block, path, required):
-    url = _member(block, f"{path}.url", str, required)
-    if url is not None and not url.startswith(("https://", "http://")):
-        raise _invalid(f"{path}.url is not a URL")
-    messages = _member(block, f"{path}.system_messages", list) or []
-    if not all(isinstance(m, dict) and isinstance(m.get("role"), str)
-               and isinstance(m.get("content"), str) for m in messages):
-        raise _invalid(f"{path}.system_messages is malformed")
-    _member(block, f"{path}.max_history", int)
-    for name in ("greeting_message", "failure_message", "style", "api_key"):
-        _member(block, f"{path}.{name}", str)
+def _check_messages(llm):
+    """The url, and the messages in the form of OpenAI or of Gemini."""
+    if not llm.get("url", "http://").startswith(("https://", "http://")):
+        raise _invalid("properties.llm.url is not a URL")
+    path = "properties.llm.system_messages"
+    for message in _member(llm, path, list) or []:
+        if not (isinstance(message, dict)
+                and isinstance(message.get("role"), str)
+                and (isinstance(message.get("content"), str)
+                     or isinstance(message.get("parts"), list))):
+            raise _invalid(f"{path} is malformed")
+
+
+def _check_avatar(properties, uid):
+    """The avatar is a participant of its own, and hears the voice at a rate
+    of its own."""
+    where = "properties.avatar"
+    avatar = _member(properties, where, dict) or {}
+    if not _member(avatar, f"{where}.enable", bool):
+        return
+    _check_block(avatar, "avatar", True)
+    own = avatar["params"]["agora_uid"]
+    _check_uid(own, f"{where}.params.agora_uid", False)
+    if own in (uid, *properties["remote_rtc_uids"]):
+        raise _invalid(f"{where}.params.agora_uid is somebody else's")
+    wanted = vendors.AVATAR_RATES.get(avatar["vendor"])
+    rate = vendors.tts_rate(properties.get("tts", {}))
+    if wanted is not None and rate not in (wanted, ...):
+        raise _invalid(f"{where}: the voice is not at {wanted} Hz")
+
+
+def avatar_of(properties):
+    """The params of a checked body's enabled avatar, or None."""
+    avatar = properties.get("avatar", {})
+    return avatar["params"] if avatar.get("enable") else None
 
 
 def check_join_body(body):
@@ -279,4 +327,5 @@ def check_join_body(body):
     _check_options(properties)
     if body.get("pipeline_id") is None:
         _check_models(body, properties)
+    _check_avatar(properties, uid)
     return properties

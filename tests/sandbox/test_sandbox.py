@@ -361,22 +361,26 @@ def test_everyone_may_be_heard(sandbox):
 
 
 @pytest.mark.parametrize("preset, missing", [
-    (..., "properties.llm.url"),
-    ("deepgram_nova_3,openai_gpt_4o_mini", None),
-    ("deepgram_nova_3,minimax_speech_2_6_turbo", "properties.llm.url"),
+    (..., "asr.params.key"),
+    ("deepgram_nova_3,openai_gpt_4o_mini", "tts.params.key"),
+    ("deepgram_nova_3,minimax_speech_2_6_turbo", "llm.url"),
+    ("openai_gpt_4o_mini,minimax_speech_2_6_turbo", "asr.params.key"),
 ])
 def test_model_without_preset_brings_its_own(sandbox, preset, missing):
     answer = join_with(sandbox, edited(sandbox, "preset", preset))
-    if missing is None:
-        assert answer.status == 200
-    else:
-        assert answer.json() == {"detail": f"{missing} is required",
-                                 "reason": "MissingRequiredField"}
+    assert answer.json() == {
+        "detail": f"properties.{missing} is required",
+        "reason": "MissingRequiredField"}
 
 
 def test_own_models_need_no_preset(sandbox):
     body = edited(sandbox, "preset", ...)
-    body["properties"]["llm"]["url"] = "https://llm.example/v1"
+    properties = body["properties"]
+    properties["asr"]["params"]["key"] = "k"
+    properties["llm"]["url"] = "https://llm.example/v1"
+    properties["tts"]["params"] = {
+        "key": "k", "model": "speech-2.8-turbo", "group_id": "g",
+        "url": "wss://tts.example", "voice_setting": {"voice_id": "v"}}
     assert join_with(sandbox, body).status == 200
 
 
