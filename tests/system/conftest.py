@@ -5,6 +5,7 @@ the end. After every test, what the programs wrote to stderr is read: a line
 that is not one of their log lines fails the test.
 """
 
+import collections
 import os
 import pathlib
 import shutil
@@ -19,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "sandbox"),
 
 # pylint: disable=wrong-import-position
 import rig as rig_module  # noqa: E402
+from agent_cases import KINDS  # noqa: E402
 from client import Sandbox  # noqa: E402
 from processes import PATIENCE, WRAPPED  # noqa: E402
 from programs import Programs  # noqa: E402
@@ -31,6 +33,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if WRAPPED and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(120 * PATIENCE))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says what the tests of agent files covered (test_agent_cases.py)."""
+    counts = collections.Counter()
+    for report in terminalreporter.getreports("passed"):
+        counts.update(dict(report.user_properties).get("join cases", {}))
+    if counts:
+        terminalreporter.write_line("join cases: " + ", ".join(
+            f"{counts[kind]} {kind}" for kind in KINDS))
 
 
 @pytest.fixture(scope="session")
