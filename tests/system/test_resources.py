@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import signal
@@ -130,22 +131,24 @@ def test_e01_hardly_more_memory_than_when_idle(rig):
 
 @plain
 def test_e01_starts_with_hardly_any_memory(rig, upstream):
-    """40 starts at once, whose TLS does not find room for all."""
+    """40 starts at once, whose TLS does not find room for all; or libfcgi
+    does not, which ends the worker (it asserts that there is memory)."""
     env_file = rig.env_file("default")
-    program = rig.programs.listen("start_agent", env_file, 0)
+    program = rig.programs.listen("start_agent", env_file, 1)
+    program.log.ignore = re.compile(rb"fcgiapp\.c:\d+: Malloc: Assertion")
     other = rig.programs.listen("get_config", env_file, 0)
+    worker, = program.workers(1)
     start(program, upstream)
-    limit(program.pid, resource.RLIMIT_AS,
-          address_space(program.pid) + 3 * 2 ** 20)
+    limit(worker, resource.RLIMIT_AS, address_space(worker) + 3 * 2 ** 20)
     outcomes = crowd(program, 40, lambda: start(
         program, upstream, f"fault-slow-1_{upstream.channel()}"))
     succeeded(get(other.socket))
-    limit(program.pid, resource.RLIMIT_AS, None)
+    if alive(worker):
+        limit(worker, resource.RLIMIT_AS, None)
     for channel, answer in filter(None, outcomes):
         if answer.status != 200:
             refused(answer, 500)
         known(upstream, channel, answer)
-    assert sum(outcome is not None for outcome in outcomes) > 20
     succeeded(start(program, upstream)[1])
     assert program.stop() == 0 and other.stop() == 0
 
