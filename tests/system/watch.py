@@ -104,8 +104,11 @@ class Watch:
                         or os.stat(path).st_ino in leave):
                     continue
                 with open(path, "rb") as file:
-                    self.looked["files"] += 1
-                    self.search(path, file.read(FILE_MAX))
+                    text = file.read(FILE_MAX)
+                if text.startswith(b"\x7fELF"):
+                    continue  # a copy of a program
+                self.looked["files"] += 1
+                self.search(path, text)
 
     def process(self, pid):
         """Searches what everybody can read about a process."""
