@@ -87,26 +87,56 @@ tell_rule(void *arg, bool certain, const char *text)
 	teller_say(arg, certain, "%s", text);
 }
 
+static const char *
+text_or_none(const struct json *object, const char *key)
+{
+	const char *text = json_text(object, key);
+
+	return text != NULL ? text : "";
+}
+
 /* ${file}, NULL for none, merged into ${body}, the default. */
 static void
 compose(struct json *body, const struct json *file,
-    const struct settings *settings, struct teller *teller)
+    const struct settings *settings)
 {
 	agent_default_fit(body, file);
 	json_merge(body, file);
 	json_remove(body, "name");
+	if (*text_or_none(body, "pipeline_id") == '\0')
+		json_remove(body, "pipeline_id");
 	agent_manage(body, settings->managed_blocks);
+}
+
+/* A tree that lacks something is not judged: keep() notices. */
+static struct agent *
+keep_and_judge(const struct json *body, const char *prefix,
+    const struct settings *settings, struct teller *teller)
+{
+	struct agent *agent = keep(body, prefix);
+	size_t before = teller->problems;
+
+	if (agent == NULL) {
+		teller_say(teller, true,
+		    "with its variables it is larger than %d bytes, or memory "
+		    "ran out",
+		    BODY_MAX);
+		return NULL;
+	}
 	check_idle_timeout(body, settings, teller);
 	agent_rules_check(body, tell_rule, teller);
+	if (teller->problems == before)
+		return agent;
+	agent_free(agent);
+	return NULL;
 }
 
 struct agent *
 agent_new(const char *text, size_t len, const struct settings *settings,
     const struct agent_variables *variables, struct teller *teller)
 {
-	struct json *file = NULL, *body = NULL;
-	struct agent *agent = NULL;
-	size_t before = teller->problems;
+	struct json *file = NULL, *body;
+	struct agent *agent;
 
 	if (text != NULL) {
 		file = agent_file_parse(text, len, variables, teller);
@@ -114,15 +144,8 @@ agent_new(const char *text, size_t len, const struct settings *settings,
 			return NULL;
 	}
 	body = agent_default(settings);
-	compose(body, file, settings, teller);
-	if (teller->problems == before) {
-		agent = keep(body, json_text(file, "name"));
-		if (agent == NULL)
-			teller_say(teller, true,
-			    "with its variables it is larger than %d bytes, "
-			    "or memory ran out",
-			    BODY_MAX);
-	}
+	compose(body, file, settings);
+	agent = keep_and_judge(body, json_text(file, "name"), settings, teller);
 	json_free(body);
 	json_free(file);
 	return agent;
@@ -141,13 +164,15 @@ agent_with(const struct agent *agent, const struct json *fields,
     struct fail *fail)
 {
 	struct json *body = json_parse(agent->body, agent->len, NULL);
-	struct agent *with = NULL;
+	struct agent *with;
 
 	json_merge(json_member(body, "properties"), fields);
-	if (agent_rules_check(body, refuse, fail) == 0) {
-		with = keep(body, agent->prefix);
-		if (with == NULL)
-			fail_set(fail, FAIL_INTERNAL, "out of memory");
+	with = keep(body, agent->prefix);
+	if (with == NULL) {
+		fail_set(fail, FAIL_INTERNAL, "out of memory");
+	} else if (agent_rules_check(body, refuse, fail) > 0) {
+		agent_free(with);
+		with = NULL;
 	}
 	json_free(body);
 	return with;

@@ -20,9 +20,10 @@ struct teller;
 
 /*
  * Makes an agent of the ${len} bytes of an agent file at ${text}, or the
- * default one of NULL, for which ${variables} may be NULL too: what the file says is merged into the default (RFC
- * 7396), models without a key become managed ones, and the rules of the engine
- * are looked at. ${teller} is told of all that is wrong, or doubtful.
+ * default one of NULL, for which ${variables} may be NULL too: what the file
+ * says is merged into the default (RFC 7396), models without a key become
+ * managed ones, and the rules of the engine are looked at. ${teller} is told of
+ * all that is wrong, or doubtful.
  * Returns NULL after a problem; agent_free() it.
  */
 struct agent *agent_new(const char *text, size_t len,

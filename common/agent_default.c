@@ -216,7 +216,10 @@ replaces_cascade(const struct json *file)
 	const char *pipeline = json_text(file, "pipeline_id");
 
 	return (pipeline != NULL && *pipeline != '\0') ||
-	    json_is_true(json_at(file, "properties.mllm.enable"));
+	    json_is_true(json_at(file, "properties.mllm.enable")) ||
+	    (json_at(file, "properties.mllm") != NULL &&
+		json_is_true(
+		    json_at(file, "properties.advanced_features.enable_mllm")));
 }
 
 void

@@ -1,12 +1,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/agent_file.h"
 #include "common/ascii.h"
 #include "common/buf.h"
 #include "common/json.h"
 #include "common/teller.h"
+#include "common/utf8.h"
 
 #define PATH_SIZE 256 /* bytes of a member's path, with the NUL */
 #define NAME_SIZE 65  /* bytes of a variable's name, with the NUL */
@@ -19,7 +21,9 @@ byte_before(const char *text, size_t place)
 {
 	while (place > 0 && ascii_is_space(text[place - 1]))
 		place--;
-	return place > 0 ? text[place - 1] : '\0';
+	if (place == 0)
+		return '\0';
+	return text[place - 1];
 }
 
 /* What people write into JSON that is none, and how to do without. */
@@ -27,7 +31,10 @@ static const char *
 cure(const char *text, size_t len, size_t place)
 {
 	char before = byte_before(text, place);
-	char at = place < len ? text[place] : '\0';
+	char at = '\0';
+
+	if (place < len)
+		at = text[place];
 
 	if (at == '/' || at == '#')
 		return "JSON has no comments; remove it";
@@ -122,6 +129,13 @@ put_variable(struct filler *filler, const char *at, struct buf *out)
 		    filler->path, name, why);
 		return NULL;
 	}
+	if (!utf8_valid(value, strlen(value))) {
+		teller_say(filler->teller, true,
+		    "%s needs the variable %s, which is not UTF-8; set it "
+		    "anew",
+		    filler->path, name);
+		return NULL;
+	}
 	buf_text(out, value);
 	return at + 2 + len + 1;
 }
@@ -158,7 +172,7 @@ ends_with(const char *text, const char *end)
 {
 	size_t len = strlen(text), end_len = strlen(end);
 
-	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+	return len >= end_len && strcasecmp(text + len - end_len, end) == 0;
 }
 
 /* Members whose values are secrets in all vendors' blocks. */
@@ -169,7 +183,7 @@ holds_key(const char *path)
 	    ends_with(path, "token") || ends_with(path, "_key_id") ||
 	    ends_with(path, "credentials") ||
 	    ends_with(path, "credentials_string") ||
-	    ends_with(path, ".Authorization");
+	    ends_with(path, "password") || ends_with(path, ".authorization");
 }
 
 static void

@@ -21,10 +21,10 @@ struct agent_variables {
 
 /*
  * Reads the ${len} bytes at ${text}: an object {name?, preset?, pipeline_id?,
- * properties?}. In its strings ${NAME} is replaced by what ${variables} has, and
- * $${ by a plain ${. Tells of everything that is wrong, by line and column, or
- * by the member's path, with the cure and without any value; and warns of keys
- * that stand in the file itself.
+ * properties?}. In its strings ${NAME} is replaced by what ${variables} has,
+ * and $${ by a plain ${. Tells of everything that is wrong, by line and column,
+ * or by the member's path, with the cure and without any value; and warns of
+ * keys that stand in the file itself.
  * Returns the object, which the caller frees, or NULL after a problem.
  */
 struct json *agent_file_parse(const char *text, size_t len,

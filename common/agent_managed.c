@@ -16,29 +16,29 @@ static const char minimax_url[] = "wss://api.minimax.io/ws/v1/t2a_v2";
 /* Without a model the first one of its vendor is meant, if ${lone}. */
 static const struct managed {
 	enum agent_category category;
+	bool lone;
 	const char *vendor;
 	const char *model;
-	bool lone;
 	const char *preset;
 	const char *url; /* that a managed block names */
 } managed[] = {
-	{ AGENT_ASR, "deepgram", "nova-2", false, "deepgram_nova_2",
+	{ AGENT_ASR, false, "deepgram", "nova-2", "deepgram_nova_2",
 	    deepgram_url },
-	{ AGENT_ASR, "deepgram", "nova-3", false, "deepgram_nova_3",
+	{ AGENT_ASR, false, "deepgram", "nova-3", "deepgram_nova_3",
 	    deepgram_url },
-	{ AGENT_LLM, "openai", "gpt-4o-mini", false, "openai_gpt_4o_mini",
+	{ AGENT_LLM, false, "openai", "gpt-4o-mini", "openai_gpt_4o_mini",
 	    AGENT_OPENAI_URL },
-	{ AGENT_LLM, "openai", "gpt-4.1-mini", false, "openai_gpt_4_1_mini",
+	{ AGENT_LLM, false, "openai", "gpt-4.1-mini", "openai_gpt_4_1_mini",
 	    AGENT_OPENAI_URL },
-	{ AGENT_LLM, "openai", "gpt-5-nano", false, "openai_gpt_5_nano",
+	{ AGENT_LLM, false, "openai", "gpt-5-nano", "openai_gpt_5_nano",
 	    AGENT_OPENAI_URL },
-	{ AGENT_LLM, "openai", "gpt-5-mini", false, "openai_gpt_5_mini",
+	{ AGENT_LLM, false, "openai", "gpt-5-mini", "openai_gpt_5_mini",
 	    AGENT_OPENAI_URL },
-	{ AGENT_TTS, "minimax", "speech-2.6-turbo", false,
+	{ AGENT_TTS, false, "minimax", "speech-2.6-turbo",
 	    "minimax_speech_2_6_turbo", minimax_url },
-	{ AGENT_TTS, "minimax", "speech-2.8-turbo", false,
+	{ AGENT_TTS, false, "minimax", "speech-2.8-turbo",
 	    "minimax_speech_2_8_turbo", minimax_url },
-	{ AGENT_TTS, "openai", "tts-1", true, "openai_tts_1", NULL },
+	{ AGENT_TTS, true, "openai", "tts-1", "openai_tts_1", NULL },
 };
 #define MANAGED_LEN (sizeof(managed) / sizeof(managed[0]))
 
@@ -86,22 +86,25 @@ agent_preset_vendor(const char *list, enum agent_category category)
 	return NULL;
 }
 
-/* Answers whether the text ${key} of ${object} is there and not empty. */
+/* Answers whether ${key} is there and not "", nor ${usual}, if not NULL. */
 static bool
-has_text(const struct json *object, const char *key)
+has(const struct json *object, const char *key, const char *usual)
 {
 	const char *text = json_text(object, key);
 
-	return text != NULL && *text != '\0';
+	if (text == NULL)
+		return json_member(object, key) != NULL;
+	return *text != '\0' && (usual == NULL || strcmp(text, usual) != 0);
 }
 
 /*
- * ${text} without spaces around it, in lower case, and as MiniMax's SDK writes
- * it: speech_2_6_turbo is speech-2.6-turbo.
+ * Spaces around it do not count, nor upper case, and MiniMax's may be written
+ * as the SDK does: speech_2_6_turbo is speech-2.6-turbo.
  */
 static bool
 is_model(const char *text, const char *model)
 {
+	bool minimax = strncmp(model, "speech-", strlen("speech-")) == 0;
 	size_t len = strlen(model);
 
 	while (ascii_is_space(*text))
@@ -110,11 +113,12 @@ is_model(const char *text, const char *model)
 		char c = ascii_lower(text[i]);
 
 		if (c != model[i] &&
-		    !(c == '_' && strchr("-.", model[i]) != NULL))
+		    !(minimax && c == '_' && strchr("-.", model[i]) != NULL))
 			return false;
 	}
-	for (text += len; ascii_is_space(*text); text++)
-		continue;
+	text += len;
+	while (ascii_is_space(*text))
+		text++;
 	return *text == '\0';
 }
 
@@ -145,12 +149,13 @@ static bool
 is_own(const struct json *block, enum agent_category category)
 {
 	const struct json *params = json_member(block, "params");
-	const char *url = json_text(block, "url");
 
-	if (category != AGENT_LLM)
-		return has_text(params, "key") || has_text(params, "api_key");
-	return has_text(block, "api_key") ||
-	    (has_text(block, "url") && strcmp(url, AGENT_OPENAI_URL) != 0);
+	if (category == AGENT_LLM)
+		return has(block, "api_key", NULL) ||
+		    has(block, "url", AGENT_OPENAI_URL);
+	return has(params, "key", NULL) || has(params, "api_key", NULL) ||
+	    has(params, "base_url", NULL) ||
+	    (category == AGENT_ASR && has(params, "url", deepgram_url));
 }
 
 /* What comes from Agora, or is of no use without a key. */

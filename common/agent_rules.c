@@ -104,11 +104,12 @@ static const struct {
 	{ "openai_tts_", "tts" },
 };
 
+/* ${block} NULL: any. */
 static bool
 is_for(const char *preset, const char *block)
 {
 	for (size_t i = 0; i < sizeof(presets) / sizeof(presets[0]); i++) {
-		if (strcmp(presets[i].block, block) == 0 &&
+		if ((block == NULL || strcmp(presets[i].block, block) == 0) &&
 		    strncasecmp(preset, presets[i].prefix,
 			strlen(presets[i].prefix)) == 0)
 			return true;
@@ -116,9 +117,8 @@ is_for(const char *preset, const char *block)
 	return false;
 }
 
-/* Agora brings the model, and the key for it. */
-static bool
-is_managed(const struct agent_judge *judge, const char *block)
+bool
+agent_rules_managed(const struct agent_judge *judge, const char *block)
 {
 	const char *mode =
 	    json_text(json_member(judge->properties, block), "credential_mode");
@@ -133,6 +133,23 @@ is_managed(const struct agent_judge *judge, const char *block)
 		preset += strcspn(preset, ",");
 	}
 	return false;
+}
+
+static void
+judge_presets(struct agent_judge *judge)
+{
+	const char *preset = json_text(judge->body, "preset");
+
+	for (; preset != NULL && *preset != '\0';
+	     preset += strcspn(preset, ",")) {
+		preset += strspn(preset, ", ");
+		if (*preset != '\0' && !is_for(preset, NULL))
+			agent_rules_say(judge, false,
+			    AGENT_RULES_DOCS
+			    "ai/build/custom-model-integration/presets",
+			    "preset has one that is not documented; is it "
+			    "spelt right?");
+	}
 }
 
 /* What the block calls its vendor; what it is when it does not say. */
@@ -157,7 +174,7 @@ is_needed(const struct agent_finding *finding, const struct json *block)
 	const struct agent_judge *judge = finding->judge;
 
 	if (rule->need == RULE_OPTIONAL || judge->pipeline ||
-	    (rule->own && is_managed(judge, rule->block)))
+	    (rule->own && agent_rules_managed(judge, rule->block)))
 		return false;
 	return rule->instead == NULL || json_at(block, rule->instead) == NULL;
 }
@@ -275,9 +292,11 @@ agent_rules_check(const struct json *body,
 	struct agent_judge judge = { .body = body, .tell = tell, .arg = arg };
 	const struct agent_rule *rule;
 	const struct json *avatar;
+	const char *pipeline;
 
 	judge.properties = json_member(body, "properties");
-	judge.pipeline = json_text(body, "pipeline_id") != NULL;
+	pipeline = json_text(body, "pipeline_id");
+	judge.pipeline = pipeline != NULL && *pipeline != '\0';
 	judge.mllm = json_is_true(json_at(judge.properties, "mllm.enable")) ||
 	    json_is_true(
 		json_at(judge.properties, "advanced_features.enable_mllm"));
@@ -286,6 +305,7 @@ agent_rules_check(const struct json *body,
 	for (size_t i = 0; (rule = agent_rules_at(i)) != NULL; i++)
 		judge_rule(&judge, rule);
 	judge_vendors(&judge);
+	judge_presets(&judge);
 	agent_rules_pairs(&judge);
 	return judge.certain;
 }

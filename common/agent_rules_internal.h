@@ -49,6 +49,9 @@ void agent_rules_say(struct agent_judge *judge, bool certain, const char *page,
  */
 bool agent_rules_used(const struct agent_judge *judge, const char *member);
 
+/* Whether Agora brings the model of ${block}, and the key for it. */
+bool agent_rules_managed(const struct agent_judge *judge, const char *block);
+
 /* The text of the string at ${path}, borrowed; NULL if it is none. */
 const char *agent_rules_text(const struct json *object, const char *path);
 

@@ -122,6 +122,47 @@ judge_mllm(struct agent_judge *judge)
 		    "properties.mllm; remove one of them");
 }
 
+/* ---- what is there, but switched off ------------------------------------- */
+
+/* Whoever writes "enable": false knows it. */
+static void
+judge_switch(struct agent_judge *judge, const char *block)
+{
+	const struct json *value = json_member(judge->properties, block);
+
+	if (json_kind(value) == JSON_OBJECT && !json_has(value, "enable"))
+		agent_rules_say(judge, false, AGENT_RULES_JOIN,
+		    "properties.%s does nothing without properties.%s.enable = "
+		    "true",
+		    block, block);
+}
+
+/* A key, beside a preset that does not need it, is not used. */
+static void
+judge_preset_key(struct agent_judge *judge, const char *member,
+    const char *block)
+{
+	if (agent_rules_managed(judge, block) &&
+	    is_so(judge->properties, member, NULL))
+		agent_rules_say(judge, false, AGENT_RULES_JOIN,
+		    "properties.%s is not used: a preset or credential_mode "
+		    "has Agora pay",
+		    member);
+}
+
+static void
+judge_useless(struct agent_judge *judge)
+{
+	if (!judge->mllm)
+		judge_switch(judge, "mllm");
+	judge_switch(judge, "avatar");
+	judge_preset_key(judge, "asr.params.key", "asr");
+	judge_preset_key(judge, "asr.params.api_key", "asr");
+	judge_preset_key(judge, "llm.api_key", "llm");
+	judge_preset_key(judge, "tts.params.key", "tts");
+	judge_preset_key(judge, "tts.params.api_key", "tts");
+}
+
 /* ---- an avatar hears one sample rate only -------------------------------- */
 
 static const struct avatar_rate {
@@ -230,5 +271,6 @@ agent_rules_pairs(struct agent_judge *judge)
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		judge_pair(judge, &pairs[i]);
 	judge_mllm(judge);
+	judge_useless(judge);
 	judge_rates(judge);
 }

@@ -16,7 +16,8 @@
 #include "common/teller.h"
 
 #define REPORT_MAX 16384 /* bytes of all findings about a file */
-#define FRESH_S 2        /* a file that young may be changing still */
+#define REPORT_FULL (REPORT_MAX - 2 * LOG_LINE_MAX)
+#define FRESH_S 2 /* a file that young may be changing still */
 #define WAIT_MS 20
 
 /* What agents are made with. */
@@ -151,18 +152,53 @@ rebuild(const struct agent_slot *slot, const struct means *means)
  * removed the old one first.
  */
 static bool
-is_fresh(const struct agent_slot *slot)
+is_young(const struct file_stamp *stamp)
 {
-	int64_t age = sys_now() - slot->stamp.mtime.tv_sec;
+	int64_t now = sys_now();
+	int64_t age = now - stamp->mtime.tv_sec;
 
-	return slot->path != NULL &&
-	    (!slot->stamp.there || (age < FRESH_S && age > -FRESH_S));
+	if (age >= FRESH_S) /* cp -p and tar set that */
+		age = now - stamp->ctime.tv_sec;
+	return stamp->there && age < FRESH_S && age > -FRESH_S;
 }
 
+/* A file that is not there may be coming if its folder has just changed. */
+static bool
+is_fresh(const struct agent_slot *slot)
+{
+	struct file_stamp folder;
+	char *path, *slash;
+
+	if (slot->path == NULL)
+		return false;
+	if (slot->stamp.there)
+		return is_young(&slot->stamp);
+	path = strdup(slot->path);
+	slash = path != NULL ? strrchr(path, '/') : NULL;
+	if (slash == NULL) {
+		free(path);
+		return false;
+	}
+	slash[1] = '\0';
+	folder = file_stamp_at(path);
+	free(path);
+	return is_young(&folder);
+}
+
+/* A line for each finding; who has many is told of the first. */
 static void
 note(void *arg, bool problem, const char *text)
 {
-	buf_format(arg, "%s: %s\n", problem ? "problem" : "warning", text);
+	struct buf *report = arg;
+
+	if (report->len > REPORT_FULL)
+		return;
+	buf_text(report, problem ? "problem: " : "warning: ");
+	for (; *text != '\0'; text++) /* members may be called anything */
+		buf_add(report, (unsigned char)*text < ' ' ? "?" : text, 1);
+	buf_text(report, "\n");
+	if (report->len > REPORT_FULL)
+		buf_text(report, "warning: there is more\n");
 }
 
 /* As build(), until it is good, or the file old, or no wait is left. */
@@ -189,6 +225,8 @@ keep_report(struct agent_slot *slot, struct buf *report)
 {
 	const char *old = slot->report != NULL ? slot->report : "";
 
+	if (buf_failed(report))
+		return false; /* no memory for it: what was said stays */
 	if (strcmp(buf_str(report), old) == 0)
 		return false;
 	free(slot->report);

@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,18 +21,32 @@ struct agents {
 	char *dir; /* AGENT_DIR, or NULL */
 	struct file_stamp dir_stamp;
 	bool dir_failed;
-	bool again; /* look once more, whatever the stamps say */
-	int waits;  /* for files that are being written, left */
-	bool quiet; /* for --check: nothing is logged */
+	bool crowded; /* there are more than we take */
+	bool again;   /* look once more, whatever the stamps say */
+	int waits;    /* for files that are being written, left */
+	bool quiet;   /* for --check: nothing is logged */
+
+	/* As long as a request is served, for what is read only when asked for. */
+	bool lazy;
+	const struct settings *settings;
+	const struct settings_source *source;
 };
 
 static void
-load_slot(struct agents *agents, struct agent_slot *slot,
-    const struct settings *settings, const struct settings_source *source)
+load_slot(struct agents *agents, struct agent_slot *slot)
 {
-	if (agent_slot_load(slot, settings, source, &agents->waits) &&
+	if (agent_slot_load(slot, agents->settings, agents->source,
+		&agents->waits) &&
 	    !agents->quiet)
 		agent_slot_log(slot);
+}
+
+/* Reads the file again if it has changed, or ${all} are to be. */
+static void
+refresh_slot(struct agents *agents, struct agent_slot *slot, bool all)
+{
+	if (all || slot->agent == NULL || agent_slot_changed(slot))
+		load_slot(agents, slot);
 }
 
 /* ---- the folder --------------------------------------------------------- */
@@ -105,10 +120,10 @@ see_file(struct agents *agents, const char *file)
 		slot = add_slot(agents, file, len);
 	if (slot != NULL)
 		slot->seen = true;
+	else if (agents->len < AGENTS_PROFILES_MAX)
+		agents->again = true; /* no memory */
 	else
-		log_warn("AGENT_DIR: %s: of more than %d profiles one is left "
-			 "out: %s",
-		    agents->dir, AGENTS_PROFILES_MAX, file);
+		agents->crowded = true;
 }
 
 /* Marks the profiles that are there as seen; all if nobody can say. */
@@ -144,20 +159,25 @@ remove_slot(struct agents *agents, size_t i)
  * twice is gone.
  */
 static void
-load_folder(struct agents *agents, const struct settings *settings,
-    const struct settings_source *source)
+refresh_folder(struct agents *agents, bool all)
 {
+	bool crowded = agents->crowded;
 	struct agent_slot *slot;
 
+	agents->crowded = false;
 	agents->dir_stamp = file_stamp_at(agents->dir);
 	scan_folder(agents);
+	if (agents->crowded && !crowded && !agents->quiet)
+		log_warn("AGENT_DIR: %s: only %d profiles are read",
+		    agents->dir, AGENTS_PROFILES_MAX);
 	for (size_t i = agents->len; i > 0; i--) {
 		slot = agents->profile[i - 1];
 		if (slot->seen) {
 			slot->gone = false;
-			load_slot(agents, slot, settings, source);
+			refresh_slot(agents, slot, all);
 		} else if (slot->gone) {
 			remove_slot(agents, i - 1);
+			agents->again |= agents->crowded; /* there is room */
 		} else {
 			slot->gone = true;
 			agents->again = true;
@@ -178,12 +198,14 @@ forget_folder(struct agents *agents)
 /* ---- all ---------------------------------------------------------------- */
 
 struct agents *
-agents_new(void)
+agents_new(bool lazy)
 {
 	struct agents *agents = calloc(1, sizeof(*agents));
 
-	if (agents != NULL)
-		agents->waits = AGENT_SLOT_WAITS;
+	if (agents == NULL)
+		return NULL;
+	agents->waits = AGENT_SLOT_WAITS;
+	agents->lazy = lazy;
 	return agents;
 }
 
@@ -197,35 +219,68 @@ agents_free(struct agents *agents)
 	free(agents);
 }
 
+/* Returns 0, or -1 when out of memory; there is no agent then. */
+static int
+take_path(char **path, const char *setting)
+{
+	if (*setting == '\0')
+		return 0;
+	*path = strdup(setting);
+	return *path != NULL ? 0 : -1;
+}
+
 /* Another path is another file: what was good in the old one is not kept. */
-static void
+static int
 take_paths(struct agents *agents, const struct settings *settings)
 {
 	const char *path = agents->usual.path != NULL ? agents->usual.path : "";
 	const char *dir = agents->dir != NULL ? agents->dir : "";
+	int rc = 0;
 
 	if (strcmp(path, settings->agent_file) != 0) {
 		agent_slot_empty(&agents->usual);
-		if (*settings->agent_file != '\0')
-			agents->usual.path = strdup(settings->agent_file);
+		rc |= take_path(&agents->usual.path, settings->agent_file);
 	}
 	if (strcmp(dir, settings->agent_dir) != 0) {
 		forget_folder(agents);
-		if (*settings->agent_dir != '\0')
-			agents->dir = strdup(settings->agent_dir);
+		rc |= take_path(&agents->dir, settings->agent_dir);
 	}
+	return rc;
+}
+
+static void
+refresh(struct agents *agents, bool all)
+{
+	agents->again = false;
+	refresh_slot(agents, &agents->usual, all);
+	if (agents->dir != NULL)
+		refresh_folder(agents, all);
+	agents->waits = 0; /* from now on somebody may be served meanwhile */
 }
 
 void
 agents_load(struct agents *agents, const struct settings *settings,
     const struct settings_source *source)
 {
-	agents->again = false;
-	take_paths(agents, settings);
-	load_slot(agents, &agents->usual, settings, source);
-	if (agents->dir != NULL)
-		load_folder(agents, settings, source);
-	agents->waits = 0; /* from now on somebody may be served meanwhile */
+	agents->settings = settings;
+	agents->source = source;
+	if (take_paths(agents, settings) == -1) {
+		/* Never the default agent in place of somebody's own. */
+		agent_slot_empty(&agents->usual);
+		agents->again = true;
+		log_error("agent: out of memory");
+	} else if (!agents->lazy) {
+		refresh(agents, true);
+	}
+}
+
+void
+agents_refresh(struct agents *agents)
+{
+	if (take_paths(agents, agents->settings) == -1)
+		agents->again = true;
+	else
+		refresh(agents, false);
 }
 
 bool
@@ -233,6 +288,8 @@ agents_changed(const struct agents *agents)
 {
 	struct file_stamp now;
 
+	if (agents->lazy)
+		return false;
 	if (agents->again || agent_slot_changed(&agents->usual))
 		return true;
 	if (agents->dir == NULL)
@@ -262,10 +319,41 @@ refuse(const struct agent_slot *slot, struct fail *fail)
 	    line != NULL ? line + strlen(word) : "");
 }
 
-struct agent *
-agents_find(const struct agents *agents, const char *profile, struct fail *fail)
+/* The file of ${profile}, if there is one: it is read now. */
+static struct agent_slot *
+find_lazily(struct agents *agents, const char *profile)
 {
-	const struct agent_slot *slot = &agents->usual;
+	char file[AGENT_PROFILE_MAX + sizeof(SUFFIX)];
+	struct agent_slot *slot = &agents->usual;
+
+	if (profile != NULL) {
+		if (agents->dir == NULL)
+			return NULL;
+		snprintf(file, sizeof(file), "%s%s", profile, SUFFIX);
+		slot = find_slot(agents, profile, strlen(profile));
+		if (slot == NULL)
+			slot = add_slot(agents, file, strlen(profile));
+		if (slot == NULL || !file_stamp_at(slot->path).there)
+			return NULL;
+	}
+	load_slot(agents, slot);
+	return slot;
+}
+
+static struct agent_slot *
+find(struct agents *agents, const char *profile)
+{
+	if (agents->lazy)
+		return find_lazily(agents, profile);
+	if (profile == NULL)
+		return &agents->usual;
+	return find_slot(agents, profile, strlen(profile));
+}
+
+struct agent *
+agents_find(struct agents *agents, const char *profile, struct fail *fail)
+{
+	const struct agent_slot *slot;
 
 	if (profile != NULL && !is_profile(profile, strlen(profile))) {
 		fail_set(fail, FAIL_BAD_INPUT,
@@ -273,8 +361,7 @@ agents_find(const struct agents *agents, const char *profile, struct fail *fail)
 		    AGENT_PROFILE_MAX);
 		return NULL;
 	}
-	if (profile != NULL)
-		slot = find_slot(agents, profile, strlen(profile));
+	slot = find(agents, profile);
 	if (slot == NULL)
 		fail_set(fail, FAIL_NOT_FOUND, "there is no such profile");
 	else if (slot->agent == NULL)
@@ -298,6 +385,11 @@ agents_check(const struct settings *settings,
 	if (agents.dir_failed)
 		fprintf(out, "  problem: AGENT_DIR %s cannot be read\n",
 		    agents.dir);
+	if (agents.crowded)
+		fprintf(out,
+		    "  warning: AGENT_DIR %s: only %d profiles are "
+		    "read\n",
+		    agents.dir, AGENTS_PROFILES_MAX);
 	for (size_t i = 0; i < agents.len; i++) {
 		agent_slot_print(agents.profile[i], out);
 		status |= agents.profile[i]->agent == NULL;

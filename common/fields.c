@@ -14,7 +14,8 @@
 static const char *const reserved[] = { "url", "uri", "endpoint", "host", "key",
 	"secret", "token", "credential", "password", "header", "mcp", "tool",
 	"message", "prompt", "instruction", "content", "template", "channel",
-	"uid", "encryption" };
+	"uid", "encryption", "vendor", "style", "model", "auth", "enable",
+	"pipeline", "idle" };
 
 static bool
 has_reserved(const char *path)
@@ -51,8 +52,10 @@ next_path(const char **rest, char path[static PATH_SIZE], bool lower)
 	if (len >= PATH_SIZE)
 		len = 0; /* no path */
 	for (size_t i = 0; i < len; i++)
-		path[i] = lower ? ascii_lower(item[i]) : item[i];
+		path[i] = item[i];
 	path[len] = '\0';
+	for (size_t i = 0; lower && i < len; i++)
+		path[i] = ascii_lower(path[i]);
 	return path;
 }
 
@@ -103,7 +106,7 @@ is_simple(const struct json *object, const char *key)
 	}
 }
 
-/* An object that has of ${object} just what lies at ${path}, which is cut up. */
+/* Of ${object} just what lies at ${path}, which is cut up. */
 static struct json *
 narrow(const struct json *object, char *path)
 {

@@ -1,6 +1,6 @@
 /*
  * What a client may set of an agent: AGENT_CLIENT_FIELDS, a list of members of
- * "properties", written with dots: "parameters.output_audio_codec,asr.language".
+ * "properties", with dots: "parameters.output_audio_codec,asr.language".
  */
 #ifndef COMMON_FIELDS_H
 #define COMMON_FIELDS_H
@@ -11,8 +11,8 @@ struct fail;
 
 /*
  * Says what is wrong with ${list} in words that go behind the setting's name,
- * or NULL. Addresses, keys, headers, tools, prompts, channels and uids are
- * refused whatever they belong to; "" is fine.
+ * or NULL. Addresses, keys, headers, tools, prompts, vendors, models, channels,
+ * uids and switches are refused whatever they belong to; "" is fine.
  */
 const char *fields_fault(const char *list);
 

@@ -1,6 +1,6 @@
 /*
- * What json_read.c and json_merge.c build a struct json from. Each returns NULL or -1 when
- * memory ran out.
+ * What json_read.c and json_merge.c build a struct json from. Each returns NULL
+ * or -1 when memory ran out.
  */
 #ifndef COMMON_JSON_MAKE_H
 #define COMMON_JSON_MAKE_H
@@ -32,7 +32,7 @@ int json_make_member(struct json *object, const char *key, struct json *value)
 int json_make_element(struct json *array, struct json *value)
     __attribute__((warn_unused_result));
 
-/* Whether json_put() or json_push() had no memory; and has it look like that. */
+/* Whether json_put() or json_push() had no memory; has it look like that. */
 bool json_is_incomplete(const struct json *json);
 void json_make_incomplete(struct json *json);
 

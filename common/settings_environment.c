@@ -38,17 +38,28 @@ begins_with(const char *name, const char *start)
 	return strncmp(name, start, strlen(start)) == 0;
 }
 
-/*
- * Agent files may use any variable: what is called like a key is one. What a
- * CGI program is told about its request is the client's, and stays.
- */
+bool
+settings_clients_variable(const char *name)
+{
+	static const char *const starts[] = { "HTTP_", "REDIRECT_", "REQUEST_",
+		"REMOTE_", "QUERY_STRING", "PATH_INFO", "PATH_TRANSLATED",
+		"CONTENT_", "SCRIPT_", "SERVER_" };
+
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+		if (begins_with(name, starts[i]))
+			return true;
+	return false;
+}
+
+/* Agent files may use any variable: what is called like a key is one. */
 static bool
 looks_secret(const char *name, size_t len)
 {
-	static const char *const ends[] = { "_KEY", "_SECRET", "_TOKEN",
-		"_PASSWORD", "_CREDENTIALS", "_CREDENTIALS_STRING" };
+	static const char *const ends[] = { "_KEY", "_KEY_ID", "_APIKEY",
+		"_SECRET", "_SECRET_ID", "_TOKEN", "_PASS", "_PASSWORD",
+		"_CREDENTIALS", "_CREDENTIALS_STRING", "_CREDENTIALS_BASE64" };
 
-	if (begins_with(name, "HTTP_") || begins_with(name, "REDIRECT_"))
+	if (settings_clients_variable(name))
 		return false;
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		if (ends_with(name, len, ends[i]))

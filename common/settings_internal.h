@@ -113,6 +113,12 @@ const char *settings_getenv(const struct settings_source *source,
     const char *name);
 
 /*
+ * Answers whether ${name} is one that a web server sets for CGI programs from
+ * what the client sends (RFC 3875, 4.1; REDIRECT_ is Apache's).
+ */
+bool settings_clients_variable(const char *name);
+
+/*
  * Looks at all files and reads those of the first place that has some. Each
  * file's state says what came of it; ->env is filled of those that were read.
  * Returns 0, or -1 when out of memory.

@@ -453,7 +453,7 @@ static const struct rule table[] = {
 			.fallback = "parameters.output_audio_codec",
 			.expected = "names such as asr.language, commas "
 			    "between them, or none; no addresses, keys, "
-			    "headers, tools or prompts",
+			    "headers, tools, prompts, vendors or models",
 		},
 		.set = set_fields,
 		MEMBER(agent_client_fields),

@@ -71,8 +71,7 @@ settings_variable(const struct settings *settings,
 	size_t i = find_setting(name);
 	const char *value;
 
-	/* The environment of a CGI program has the client's header in these. */
-	if (strncmp(name, "HTTP_", 5) == 0) {
+	if (settings_clients_variable(name)) {
 		*why = "is a name that the client of a CGI program can set";
 		return NULL;
 	}

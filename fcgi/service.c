@@ -19,7 +19,7 @@ service_open(struct service *service, const struct endpoint *endpoint,
 	service->endpoint = endpoint;
 	service->loop = loop_new();
 	service->source = settings_source_new("/proc/self/exe");
-	service->agents = endpoint->agents ? agents_new() : NULL;
+	service->agents = endpoint->agents ? agents_new(service->single) : NULL;
 	if (service->loop == NULL || service->source == NULL ||
 	    (endpoint->agents && service->agents == NULL))
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
@@ -100,8 +100,9 @@ service_refresh(struct service *service)
 	service->settings_checked = now;
 	if (settings_changed(service->source))
 		service_reload(service);
-	else if (service->agents != NULL && agents_changed(service->agents))
-		load_agents(service);
+	else if (service->agents != NULL && service->settings->usable &&
+	    agents_changed(service->agents))
+		agents_refresh(service->agents);
 }
 
 bool

@@ -36,7 +36,7 @@ struct service {
 int service_open(struct service *service, const struct endpoint *endpoint,
     struct fail *fail) __attribute__((warn_unused_result));
 
-/* Reads settings and agents again if a file has changed; looks once a second. */
+/* Reads settings and agents again if they have changed; looks once a second. */
 void service_refresh(struct service *service);
 
 /* Reads settings and agents again now. */

@@ -29,8 +29,9 @@ struct wish {
 	char channel[CHANNEL_SIZE];
 	char agent_uid[CHANNEL_UID_SIZE];
 	char user_uid[CHANNEL_UID_SIZE];
-	char profile[PROFILE_SIZE]; /* or "" */
-	struct json *fields;        /* AGENT_CLIENT_FIELDS; or NULL */
+	bool has_profile;
+	char profile[PROFILE_SIZE];
+	struct json *fields; /* AGENT_CLIENT_FIELDS; or NULL */
 	bool own_channel;
 };
 
@@ -78,6 +79,7 @@ parse_profile(const struct json *body, struct wish *wish, struct fail *fail)
 	if (profile == NULL)
 		return fail_set(fail, FAIL_BAD_INPUT,
 		    "profile must be a string");
+	wish->has_profile = true;
 	snprintf(wish->profile, sizeof(wish->profile), "%s", profile);
 	return 0;
 }
@@ -174,7 +176,7 @@ find_agent(const struct exchange *exchange, const struct wish *wish,
     struct fail *fail)
 {
 	struct agent *agent = agents_find(exchange->service->agents,
-	    *wish->profile != '\0' ? wish->profile : NULL, fail);
+	    wish->has_profile ? wish->profile : NULL, fail);
 
 	if (agent == NULL)
 		return NULL;

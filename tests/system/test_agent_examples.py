@@ -1,7 +1,9 @@
 """The agent files of deploy/agents: each is taken, and sends what it says."""
 
+import functools
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -56,15 +58,20 @@ def variables(name):
     return set(re.findall(r"(?<!\$)\$\{(\w+)\}", json.dumps(agent(name))))
 
 
+@functools.lru_cache(None)
+def value_of(name):
+    """One for all tests; those of keys are looked for by watch.py."""
+    if name.endswith("_URL"):
+        return f"https://{name.lower().replace('_', '-')}.example"
+    value = os.urandom(16).hex()
+    if re.search("KEY|SECRET|TOKEN|CREDENTIALS", name):
+        WATCH.keep(name, value)
+    return value
+
+
 def values(names):
-    """A value for each; those of keys are looked for by watch.py."""
-    made = {name: os.urandom(16).hex() for name in names}
-    for name, value in made.items():
-        if name.endswith("_URL"):
-            made[name] = f"https://{name.lower().replace('_', '-')}.example"
-        elif re.search("KEY|SECRET|TOKEN|CREDENTIALS", name):
-            WATCH.keep(name, value)
-    return made
+    """A value for each."""
+    return {name: value_of(name) for name in names}
 
 
 def filled(value, given):
@@ -285,3 +292,21 @@ def test_names_can_be_profiles():
         text = (AGENTS / f"{name}.json").read_text("utf-8")
         assert text == json.dumps(agent(name), indent=2,
                                   ensure_ascii=False) + "\n"
+
+
+def test_keys_may_stand_in_the_environment(rig):
+    """Then nobody sees them there: watch.py looks into /proc."""
+    given = values(set().union(*map(variables, FILES)))
+    caller = Caller(rig, rig.upstream.settings(AGENT_DIR=str(AGENTS)),
+                    env=list(given.items()))
+    try:
+        sent = caller.joined(profile="own-keys")["body"]["properties"]
+        program = caller.program["start_agent"]
+        environ = pathlib.Path(f"/proc/{program.pid}/environ").read_bytes()
+    finally:
+        caller.close()
+    assert sent["llm"]["api_key"] == given["OPENAI_API_KEY"]
+    assert given["CARTESIA_VOICE_ID"].encode() in environ
+    for name, value in given.items():
+        if re.search("KEY|SECRET|TOKEN|CREDENTIALS", name):
+            assert value.encode() not in environ, name

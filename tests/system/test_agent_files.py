@@ -14,8 +14,10 @@ import accesstoken
 import rig as rig_module
 from checks import refused, succeeded
 from processes import PATIENCE
+from watch import WATCH
 
 KEY = "sk-" + os.urandom(16).hex()  # no message may show it
+WATCH.keep("MY_KEY", KEY)
 KINDS = ("cgi", "nginx", "apache-fcgid", "apache-proxy", "apache-cgi")
 
 
@@ -138,7 +140,6 @@ def test_a_profile_is_chosen(agents):
     assert agents.word() == "usual"
     assert agents.word(profile="support") == "support"
     assert agents.word(profile="sales-2_x") == "sales"
-    assert agents.word(profile="") == "usual"
     assert agents.word(profile=None) == "usual"
 
 
@@ -148,6 +149,7 @@ def test_a_profile_is_chosen(agents):
     ("new", 404, "there is no such profile"),
     ("../agent", 400, "profile must be 1 to 32 of"),
     ("support.json", 400, "profile must be 1 to 32 of"),
+    ("", 400, "profile must be 1 to 32 of"),
     ("Support", 400, "profile must be 1 to 32 of"),
     ("s" * 33, 400, "profile must be 1 to 32 of"),
     ("s" * 9000, 400, "profile must be 1 to 32 of"),
@@ -166,6 +168,34 @@ def test_an_unknown_profile_is_refused(agents, profile, status, word):
     assert agents.upstream.calls() == before
 
 
+def test_one_uid_has_one_agent_whatever_its_profile(agents):
+    """A second profile in a channel is the agent that is there."""
+    agents.write(agent("usual"))
+    agents.write(agent("support"), "profiles/support.json")
+    agents.serve("fastcgi")
+    answer, channel = agents.start()
+    succeeded(answer)
+    again, _ = agents.start(channelName=channel, profile="support")
+    succeeded(again)
+    assert again.json["data"]["agent_id"] == answer.json["data"]["agent_id"]
+
+
+def test_cgi_programs_wait_for_no_other_file(agents):
+    """A missing AGENT_FILE, or a broken profile, holds up those alone who
+    ask for it."""
+    agents.write("{", "profiles/broken.json")
+    agents.write(agent("support"), "profiles/support.json")
+    agents.serve("cgi")
+    began = time.monotonic()
+    for _ in range(5):
+        assert agents.word(profile="support") == "support"
+    assert time.monotonic() - began < 2 * PATIENCE
+    answer, _ = agents.start(profile="broken")
+    refused(answer, 500, "broken.json: line 1, column 2")
+    log = agents.transport.log.text()
+    assert log.count(b"broken.json: problem") == 1
+
+
 def test_without_files_there_are_no_profiles(rig):
     """Whoever sends a profile learns that there is none."""
     one = Agents(rig)
@@ -178,11 +208,13 @@ def test_what_a_client_may_set(agents):
     """Listed members and no others, and only what the engine would take."""
     agents.write(agent("usual"))
     agents.serve("fastcgi", AGENT_CLIENT_FIELDS=(
-        "parameters.output_audio_codec, asr.language,idle_timeout"))
+        "parameters.output_audio_codec, asr.language,"
+        "parameters.silence_config.timeout_ms"))
     sent = agents.properties(
-        parameters={"output_audio_codec": "G722", "enable_metrics": True},
+        parameters={"output_audio_codec": "G722", "enable_metrics": True,
+                    "silence_config": {"timeout_ms": 0, "content": "x"}},
         asr={"language": "fr-FR", "params": {"key": "x"}},
-        idle_timeout=120,
+        idle_timeout=0,
         llm={"url": "https://elsewhere.example/",
              "system_messages": [{"role": "system", "content": "Be rude"}],
              "mcp_servers": [{"name": "x", "endpoint": "https://x"}]},
@@ -192,12 +224,14 @@ def test_what_a_client_may_set(agents):
     assert "enable_metrics" not in sent["parameters"]
     assert sent["asr"]["language"] == "fr-FR"
     assert "key" not in sent["asr"]["params"]
-    assert sent["idle_timeout"] == 120
+    assert sent["idle_timeout"] == 30
+    assert sent["parameters"]["silence_config"] == {"timeout_ms": 0}
     assert "url" not in sent["llm"]
     assert "mcp_servers" not in sent["llm"]
     assert "rude" not in json.dumps(sent)
-    answer, _ = agents.start(idle_timeout=3)
-    refused(answer, 400, "properties.idle_timeout")
+    answer, _ = agents.start(
+        parameters={"silence_config": {"timeout_ms": 60001}})
+    refused(answer, 400, "properties.parameters.silence_config.timeout_ms")
     answer, _ = agents.start(asr={"language": "a b"})
     refused(answer, 400, "asr.language must be")
     answer, _ = agents.start(asr="fr-FR")
@@ -214,7 +248,7 @@ def test_clients_may_be_kept_from_everything(agents):
 
 @pytest.mark.parametrize("fields", [
     "llm.url", "llm.api_key", "llm.headers", "llm.mcp_servers",
-    "llm.system_messages", "channel", "a b", "asr.language,,"])
+    "llm.system_messages", "tts.vendor", "idle_timeout", "channel", "a b", "asr.language,,"])
 def test_what_no_client_may_set(agents, fields):
     """Such a list is a bad setting."""
     agents.write(agent("usual"))

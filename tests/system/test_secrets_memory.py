@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import struct
+import time
 import zlib
 
 import pytest
@@ -22,6 +23,7 @@ from transports import cgi_params, parse_cgi
 KEYS = {"ASR_DEEPGRAM_API_KEY": "canary-asr-" + os.urandom(8).hex(),
         "LLM_API_KEY": "canary-llm-" + os.urandom(8).hex(),
         "TTS_ELEVENLABS_API_KEY": "canary-tts-" + os.urandom(8).hex()}
+IN_AGENT = dict.fromkeys(KEYS.values(), 2)  # the settings', and the agent's
 BEARER = "canary-bearer-" + os.urandom(8).hex()
 ROUNDS = 5
 
@@ -103,9 +105,30 @@ def test_h10_a_start_leaves_no_copy_of_a_key(served, rig):
               for _ in range(ROUNDS)]
     assert bodies[0]["properties"]["llm"]["api_key"] == KEYS["LLM_API_KEY"]
     tokens = [body["properties"]["token"] for body in bodies]
-    once = [rig.upstream.certificate, *KEYS.values()]
-    holds(program, {**dict.fromkeys(once, 1), **dict.fromkeys(tokens, 0),
-                    BEARER: 0, "agora token=": 0})
+    holds(program, {**IN_AGENT, **dict.fromkeys(tokens, 0),
+                    rig.upstream.certificate: 1, BEARER: 0,
+                    "agora token=": 0})
+
+
+def test_h10_a_key_of_an_agent_file(rig):
+    """The settings keep what it needs, for the next time that it is read."""
+    key = "canary-cartesia-" + os.urandom(8).hex()
+    path = rig.programs.file("agent.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"properties": {"tts": {"vendor": "cartesia", "params": {
+            "api_key": "${CARTESIA_API_KEY}", "model_id": "sonic-2",
+            "voice": {"mode": "id", "id": "x"}}}}}, file)
+    env_file = rig.programs.env_file(rig.upstream.settings(
+        AGENT_FILE=path, CARTESIA_API_KEY=key), "cartesia.env")
+    programs = {"start_agent": rig.programs.listen("start_agent", env_file,
+                                                   workers=0)}
+    body = rig.upstream.join(start(programs, rig)[0])
+    assert body["properties"]["tts"]["params"]["api_key"] == key
+    time.sleep(1.1)  # it is young, and is read again
+    for _ in range(ROUNDS):
+        start(programs, rig)
+    holds(programs["start_agent"], {key: 2})
+    programs["start_agent"].stop()
 
 
 def test_h10_a_stop_keeps_nothing(served, rig):
@@ -188,9 +211,10 @@ def test_h10_a_start_over_http_2(rig, folder):
             ask(programs["stop_agent"], "POST", "/v2/stopAgent",
                 {"agentId": agent})
         assert '/leave HTTP/2.0" 200' in front.log("access")
-        once = [rig.upstream.certificate, *KEYS.values()]
-        for program in programs.values():
-            holds(program, {**dict.fromkeys(once, 1), BEARER: 0})
+        for name, program in programs.items():
+            keys = IN_AGENT if name == "start_agent" else dict.fromkeys(
+                KEYS.values(), 1)
+            holds(program, {**keys, rig.upstream.certificate: 1, BEARER: 0})
             left = image(program.pid).count(b"agora token=")
             assert left <= 2 * 7, left
             program.stop()

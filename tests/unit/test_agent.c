@@ -393,6 +393,25 @@ test_a_model_with_a_key_is_ones_own(void **state)
 	    "properties.llm.api_key", "\"sk\"");
 }
 
+/* What is there is not taken for absent because it is wrong. */
+static void
+test_a_wrong_key_is_no_reason_for_a_preset(void **state)
+{
+	struct settings settings = defaults();
+
+	(void)state;
+	assert_null(try_to_make(&settings, LLM_FILE("\"api_key\":5")));
+	assert_null(try_to_make(&settings,
+	    PROPERTIES("\"asr\":{\"params\":{\"url\":\"wss://my.host\"}}")));
+	assert_non_null(strstr(said.problems, "properties.asr.params.key"));
+	assert_null(try_to_make(&settings,
+	    PROPERTIES("\"tts\":{\"vendor\":\"openai\",\"params\":{"
+		       "\"voice\":\"alloy\",\"base_url\":\"https://x\"}}")));
+	/* Only MiniMax's models have a second spelling. */
+	assert_null(try_to_make(&settings,
+	    LLM_FILE("\"params\":{\"model\":\"gpt_5_mini\"}")));
+}
+
 static void
 test_explicit_presets_come_first(void **state)
 {
@@ -475,6 +494,7 @@ test_a_pipeline_replaces_the_cascade(void **state)
 	expect_at(&settings, with_llm, "properties.llm",
 	    "{\"greeting_message\":\"Ahoy\"}");
 	expect_at(&settings, "{\"pipeline_id\":\"\"}", "preset", ALL_PRESETS);
+	expect_at(&settings, "{\"pipeline_id\":\"\"}", "pipeline_id", NULL);
 }
 
 static void
@@ -491,6 +511,11 @@ test_mllm_replaces_the_cascade(void **state)
 	expect_at(&settings, file, "properties.llm", NULL);
 	expect_at(&settings, file, "properties.tts", NULL);
 	expect_at(&settings, file, "properties.mllm.api_key", "\"the key\"");
+	expect_at(&settings,
+	    PROPERTIES("\"advanced_features\":{\"enable_mllm\":true},"
+		       "\"mllm\":{\"vendor\":\"openai\","
+		       "\"api_key\":\"${KEY}\"}"),
+	    "properties.tts", NULL);
 	expect_at(&settings, PROPERTIES("\"mllm\":{\"enable\":false}"),
 	    "preset", ALL_PRESETS);
 }
@@ -966,6 +991,7 @@ main(void)
 		cmocka_unit_test(test_a_file_is_merged),
 		cmocka_unit_test(test_a_model_without_a_key_is_a_preset),
 		cmocka_unit_test(test_a_model_with_a_key_is_ones_own),
+		cmocka_unit_test(test_a_wrong_key_is_no_reason_for_a_preset),
 		cmocka_unit_test(test_explicit_presets_come_first),
 		cmocka_unit_test(test_another_vendor_drops_the_defaults),
 		cmocka_unit_test(test_a_pipeline_replaces_the_cascade),

@@ -35,6 +35,8 @@ variable(const void *arg, const char *name, const char **why)
 	assert_null(arg);
 	if (strcmp(name, "KEY") == 0)
 		return KEY;
+	if (strcmp(name, "LATIN1") == 0)
+		return "caf\xe9";
 	if (strcmp(name, "QUOTES") == 0)
 		return "\"a\\b\"\n\xc3\xa9 ${KEY}";
 	*why =
@@ -140,6 +142,15 @@ a_variable_must_be_set(void **state)
 }
 
 static void
+a_variable_is_utf8(void **state)
+{
+	(void)state;
+	refuse("{\"properties\":{\"a\":\"${LATIN1}\"}}",
+	    "problem: properties.a needs the variable LATIN1, which is not "
+	    "UTF-8; set it anew");
+}
+
+static void
 a_variable_has_a_name(void **state)
 {
 	static const char *const bad[] = { "${", "${}", "${1A}", "${A-B}",
@@ -181,6 +192,12 @@ keys_in_the_file_are_warned_of(void **state)
 	    "warning: properties.tts.params.key stands in the file; move it "
 	    "to the settings and write ${NAME}");
 	assert_null(strstr(said, KEY));
+	expect("{\"properties\":{\"llm\":{\"headers\":{\"X-Api-Key\":\"x\","
+	       "\"Authorization\":\"${KEY}\"}}}}",
+	    "{\"properties\":{\"llm\":{\"headers\":{\"X-Api-Key\":\"x\","
+	    "\"Authorization\":\"" KEY "\"}}}}",
+	    "warning: properties.llm.headers.X-Api-Key stands in the file; "
+	    "move it to the settings and write ${NAME}");
 }
 
 static void
@@ -330,6 +347,7 @@ main(void)
 		cmocka_unit_test(values_are_not_read_again),
 		cmocka_unit_test(names_of_members_are_not_filled),
 		cmocka_unit_test(a_variable_must_be_set),
+		cmocka_unit_test(a_variable_is_utf8),
 		cmocka_unit_test(a_variable_has_a_name),
 		cmocka_unit_test(a_value_that_is_too_long_is_refused),
 		cmocka_unit_test(keys_in_the_file_are_warned_of),

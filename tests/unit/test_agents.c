@@ -51,17 +51,29 @@ write_file(const char *name, const char *text)
 	assert_int_equal(fclose(file), 0);
 }
 
-/* Has ${name} look as if nobody had touched it for ${seconds}. */
-static void
-age(const char *name, time_t seconds)
-{
-	struct timespec then[2] = { { .tv_sec = time(NULL) - seconds },
-		{ .tv_sec = time(NULL) - seconds } };
+/* What stands in for the library's clock and strdup(3). */
+static int64_t ahead;    /* seconds */
+static int no_memory_in; /* calls until one fails, 0: none does */
 
-	assert_int_equal(utimensat(AT_FDCWD, path_of(name), then, 0), 0);
+int64_t __wrap_sys_now(void);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+
+int64_t
+__wrap_sys_now(void)
+{
+	return time(NULL) + ahead;
 }
 
-/* A file that says hello with ${word}, written a minute ago. */
+char *
+__wrap_strdup(const char *text)
+{
+	if (no_memory_in > 0 && --no_memory_in == 0)
+		return NULL;
+	return __real_strdup(text);
+}
+
+/* A file that says hello with ${word}, which is old by the clock. */
 static void
 write_agent(const char *name, const char *word)
 {
@@ -70,14 +82,12 @@ write_agent(const char *name, const char *word)
 	snprintf(text, sizeof(text),
 	    "{\"properties\":{\"labels\":{\"word\":\"%s\"}}}", word);
 	write_file(name, text);
-	age(name, MINUTE);
 }
 
 static void
 write_broken(const char *name, const char *text)
 {
 	write_file(name, text);
-	age(name, MINUTE);
 }
 
 static void
@@ -105,7 +115,9 @@ setup(void **state)
 	source = settings_source_new(NULL);
 	assert_non_null(source);
 	read_settings();
-	agents = agents_new();
+	ahead = MINUTE;
+	no_memory_in = 0;
+	agents = agents_new(false);
 	assert_non_null(agents);
 	return 0;
 }
@@ -126,7 +138,7 @@ teardown(void **state)
 }
 
 /* What load() logged; stderr is the log's. */
-static char logged[8192];
+static char logged[65536];
 
 static void
 load(void)
@@ -248,15 +260,114 @@ a_young_file_is_read_again(void **state)
 {
 	(void)state;
 	write_agent("agent.json", "usual");
-	age("agent.json", 0);
+	ahead = 0;
 	load();
 	assert_true(agents_changed(agents));
-	age("agent.json", MINUTE);
-	load();
+	ahead = MINUTE;
 	assert_false(agents_changed(agents));
-	age("agent.json", -MINUTE); /* somebody's clock was wrong */
-	load();
+	ahead = -MINUTE; /* somebody's clock was wrong */
 	assert_false(agents_changed(agents));
+}
+
+/* cp -p and tar give it the time of its original. */
+static void
+a_file_with_an_old_date_is_young_too(void **state)
+{
+	struct timespec then[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+
+	(void)state;
+	write_agent("agent.json", "usual");
+	assert_int_equal(utimensat(AT_FDCWD, path_of("agent.json"), then, 0),
+	    0);
+	ahead = 0;
+	load();
+	assert_true(agents_changed(agents));
+	ahead = MINUTE;
+	assert_false(agents_changed(agents));
+}
+
+/* Short of memory, the default agent must not stand in for one's own. */
+static void
+without_memory_nobody_elses_agent_starts(void **state)
+{
+	struct fail fail = { 0 };
+
+	(void)state;
+	write_agent("agent.json", "usual");
+	no_memory_in = 1;
+	load();
+	assert_null(agents_find(agents, NULL, &fail));
+	assert_int_equal(fail.kind, FAIL_CONFIG);
+	assert_true(agents_changed(agents));
+	agents_refresh(agents);
+	expect_word(NULL, "usual");
+}
+
+static void
+only_what_changed_is_read_again(void **state)
+{
+	struct fail fail = { 0 };
+	struct agent *a, *b;
+
+	(void)state;
+	write_agent("agent.json", "usual");
+	write_agent("profiles/a.json", "first");
+	write_agent("profiles/b.json", "second");
+	load();
+	a = agents_find(agents, "a", &fail);
+	b = agents_find(agents, "b", &fail);
+	agent_share(b); /* so that its place is not used again */
+	write_agent("profiles/b.json", "new");
+	agents_refresh(agents);
+	assert_ptr_equal(agents_find(agents, "a", &fail), a);
+	assert_ptr_not_equal(agents_find(agents, "b", &fail), b);
+	agent_free(b);
+}
+
+/* A CGI program reads the file that it needs, and tells of no other. */
+static void
+lazy_ones_read_what_is_asked_for(void **state)
+{
+	(void)state;
+	agents_free(agents);
+	agents = agents_new(true);
+	write_agent("agent.json", "usual");
+	write_agent("profiles/a.json", "first");
+	write_broken("profiles/bad.json", "{");
+	load();
+	assert_string_equal(logged, "");
+	expect_word("a", "first");
+	expect_word(NULL, "usual");
+	expect_none("c", FAIL_NOT_FOUND, "there is no such profile");
+	expect_none("../agent", FAIL_BAD_INPUT,
+	    "profile must be 1 to 32 of a-z, 0-9, _ and -");
+	assert_false(agents_changed(agents));
+}
+
+/* What is found of a bad file is bounded, and never lost. */
+static void
+hundreds_of_findings_are_cut(void **state)
+{
+	static char text[65536];
+	struct buf all = BUF_IN(text);
+	struct fail fail = { 0 };
+	int i;
+
+	(void)state;
+	buf_text(&all, "{\"properties\":{");
+	for (i = 0; i < 500; i++)
+		buf_format(&all, "\"m%d\":\"${NOPE}\",", i);
+	buf_text(&all, "\"x\\n\\u001by\":\"${NOPE}\"}}");
+	write_broken("agent.json", text);
+	load();
+	assert_null(agents_find(agents, NULL, &fail));
+	assert_non_null(strstr(fail.text, "properties.m0 needs"));
+	assert_non_null(strstr(logged, "warning: there is more\n"));
+	assert_null(strstr(logged, "in order again"));
+	write_broken("agent.json",
+	    "{\"properties\":{\"x\\nproblem: y\":\"${NOPE}\"}}");
+	load();
+	assert_non_null(strstr(logged, "properties.x?problem: y needs"));
 }
 
 static void
@@ -326,7 +437,7 @@ static void
 a_file_that_is_missing_is_said_to_be(void **state)
 {
 	(void)state;
-	load(); /* it waits in vain */
+	load();
 	assert_non_null(strstr(logged,
 	    "agent.json: problem: cannot be opened: No such file or "
 	    "directory"));
@@ -388,10 +499,20 @@ more_than_64_profiles_are_left_out(void **state)
 		write_agent(name, "x");
 	}
 	load();
-	assert_non_null(strstr(logged,
-	    "of more than 64 profiles one is left out: p64.json"));
+	assert_non_null(strstr(logged, "only 64 profiles are read"));
 	expect_word("p63", "x");
 	expect_none("p64", FAIL_NOT_FOUND, "there is no such profile");
+	load();
+	assert_string_equal(logged, "");
+	/* Where one goes there is room for another. */
+	assert_int_equal(unlink(path_of("profiles/p00.json")), 0);
+	agents_refresh(agents);
+	assert_true(agents_changed(agents));
+	agents_refresh(agents);
+	assert_true(agents_changed(agents));
+	agents_refresh(agents);
+	expect_word("p64", "x");
+	assert_false(agents_changed(agents));
 }
 
 /* Who can write the file can have our keys sent to another place. */
@@ -418,7 +539,6 @@ what_is_no_file_is_refused(void **state)
 {
 	(void)state;
 	assert_int_equal(mkdir(path_of("agent.json"), 0700), 0);
-	age("agent.json", MINUTE);
 	load();
 	assert_non_null(strstr(logged, "it is not a regular file"));
 }
@@ -434,7 +554,6 @@ what_is_too_large_is_refused(void **state)
 	for (i = 0; i < 65537; i++)
 		fputc(' ', file);
 	fclose(file);
-	age("agent.json", MINUTE);
 	load();
 	assert_non_null(strstr(logged, "it is larger than 65536 bytes"));
 }
@@ -475,6 +594,11 @@ main(void)
 		TEST(a_profile_must_be_there),
 		TEST(a_change_is_noticed),
 		TEST(a_young_file_is_read_again),
+		TEST(a_file_with_an_old_date_is_young_too),
+		TEST(without_memory_nobody_elses_agent_starts),
+		TEST(only_what_changed_is_read_again),
+		TEST(lazy_ones_read_what_is_asked_for),
+		TEST(hundreds_of_findings_are_cut),
 		TEST(a_broken_file_keeps_the_last_good_one),
 		TEST(the_last_good_one_gets_new_keys),
 		TEST(a_file_that_never_was_good_starts_nothing),

@@ -131,7 +131,9 @@ fields_fault_keeps_clients_from_keys_and_prompts(void **state)
 		"avatar.params.agora_uid", "a,llm.api_key,b",
 		"advanced_features.enable_tools", "rtc.encryption_mode",
 		"llm.template_variables.name",
-		"parameters.silence_config.content" };
+		"parameters.silence_config.content", "tts.vendor", "llm.style",
+		"llm.params.model", "llm.authorization", "mllm.enable",
+		"pipeline_id", "idle_timeout" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)

@@ -166,6 +166,10 @@ what_a_client_sends_is_no_variable(void **state)
 	    "is a name that the client of a CGI program can set");
 	assert_string_equal(getenv("HTTP_API_KEY"), "hers");
 	unsetenv("HTTP_API_KEY");
+	expect_none("QUERY_STRING",
+	    "is a name that the client of a CGI program can set");
+	expect_none("REDIRECT_HTTP_X",
+	    "is a name that the client of a CGI program can set");
 }
 
 /* Whether the bytes that were a variable still have ${word}. */
@@ -181,7 +185,8 @@ keys_do_not_stay_in_the_environment(void **state)
 	static char key[] = "CARTESIA_API_KEY=ck-secret";
 	static char json[] = "GOOGLE_CREDENTIALS_STRING={\"a\":\"gc-secret\"}";
 	static char plain[] = "KEYBOARD=qwerty";
-	static char *ours[] = { key, json, plain, NULL };
+	static char id[] = "AWS_ACCESS_KEY_ID=id-secret";
+	static char *ours[] = { key, json, plain, id, NULL };
 	char **old = environ;
 
 	(void)state;
@@ -192,6 +197,7 @@ keys_do_not_stay_in_the_environment(void **state)
 	assert_null(ours[1]);
 	assert_false(is_there(key, sizeof(key), "ck-secret"));
 	assert_false(is_there(json, sizeof(json), "gc-secret"));
+	assert_false(is_there(id, sizeof(id), "id-secret"));
 	environ = old;
 	expect("CARTESIA_API_KEY", "ck-secret");
 	expect("GOOGLE_CREDENTIALS_STRING", "{\"a\":\"gc-secret\"}");
