@@ -147,6 +147,16 @@ $(FUZZ_FILES): $(FUZZ_COMMON) $(filter %.o,$(FUZZ_MAIN))
 	    $(B)/libresponder.a $(B)/libcommon.a \
 	    $(shell $(PKG_CONFIG) --libs $(LIBS_CALL))
 
+# ---- the benchmark: tests/bench/README.md ---------------------------------
+
+BENCH_FILES = $(B)/bench/fcgi_loop $(B)/bench/token_cost
+
+bench-programs: $(BENCH_FILES)
+
+$(BENCH_FILES): $(B)/bench/%: $(B)/tests/bench/%.o $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(LIBS_BASE))
+
 # ---- what people type -----------------------------------------------------
 
 PACKAGES = PYTHON=$(PYTHON) deploy/local/packages.sh
@@ -168,7 +178,7 @@ test:
 # four at a time keep two cores busy.
 PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
 	-p no:cacheprovider -n 4
-check: all unit fuzzers
+check: all unit fuzzers bench-programs
 	@$(PYTEST) tests/sandbox tests/system
 
 asan:
@@ -232,18 +242,25 @@ fuzz:
 	@$(PYTHON) tests/fuzz/run.py --seconds $(TIME) \
 	    $(if $(ONLY),--only $(ONLY) --) build-fuzz
 
+# How fast it is, next to what it could be. QUICK=1 LONG=1 ONLY=… AGAINST=URL
+bench:
+	@$(PACKAGES) bench
+	@$(MAKE) --no-print-directory -s all bench-programs
+	@PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) tests/bench/bench.py
+
 # Takes over what "make fuzz" and the test vectors have that is new.
 fuzz-corpus:
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/fuzz/corpus.py build-fuzz
 
-.PHONY: coverage fuzz fuzzers fuzz-corpus
+.PHONY: bench bench-programs coverage fuzz fuzzers fuzz-corpus
 
 lint:
 	@$(PACKAGES) lint
 	@tests/lint/lint.sh
 
 format:
-	clang-format -i common/*.[ch] fcgi/*.[ch] tests/unit/*.c tests/fuzz/*.[ch]
+	clang-format -i common/*.[ch] fcgi/*.[ch] tests/unit/*.c tests/fuzz/*.[ch] \
+	    tests/bench/*.c
 
 # ---- installing -----------------------------------------------------------
 
@@ -269,6 +286,7 @@ help:
 	@echo 'make valgrind  the tests under valgrind'
 	@echo 'make coverage  what the tests reach, and whether that is enough'
 	@echo 'make fuzz      every fuzzer for TIME (60) seconds'
+	@echo 'make bench     how fast it is, next to what it could be; QUICK=1 is short'
 	@echo 'make format    clang-format'
 	@echo 'make clean     remove build/ and build-*/'
 

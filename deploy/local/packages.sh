@@ -2,12 +2,13 @@
 # Makes sure that what "make run", "make test" or "make lint" needs is there:
 # installs the missing Debian packages, or lists what is missing elsewhere.
 #
-#   packages.sh run|test|coverage|fuzz|lint [nginx|apache]
+#   packages.sh run|test|coverage|fuzz|bench|lint [nginx|apache]
 set -eu
 
 purpose=$1
 server=${2:-nginx}
 python=${PYTHON:-/usr/bin/python3}
+modules=/usr/lib/nginx/modules
 
 # kind, name, Debian package, oldest version that will do. Kinds: pc
 # (pkg-config), program, file, python, runtime (of clang). The versions are
@@ -52,6 +53,13 @@ needs() {
 			python pytest_timeout python3-pytest-timeout
 			program valgrind valgrind
 			program curl curl
+		END
+		;;
+	bench)
+		cat <<-END
+			program wrk wrk
+			program strace strace
+			file $modules/ngx_http_echo_module.so libnginx-mod-http-echo
 		END
 		;;
 	lint)

@@ -10,7 +10,7 @@ step() {
 
 step "formatting (clang-format)"
 clang-format --dry-run -Werror common/*.[ch] fcgi/*.[ch] tests/unit/*.c \
-	tests/fuzz/*.[ch]
+	tests/fuzz/*.[ch] tests/bench/*.c
 
 step "shell scripts (shellcheck)"
 find . -path './build*' -prune -o -name '*.sh' -print0 | xargs -0 shellcheck
@@ -27,7 +27,7 @@ for compiler in gcc clang; do
 			-fsyntax-only -x c "$header"
 	done
 	make -s CC=$compiler B=build-lint-$compiler WERROR=-Werror \
-		all unit-tests fuzzers
+		all unit-tests fuzzers bench-programs
 done
 
 step "hardening of the programs (readelf)"
