@@ -1,85 +1,108 @@
 #include <openssl/opensslv.h>
 
 _Static_assert(OPENSSL_VERSION_NUMBER >= 0x30000000L,
-    "OpenSSL 3.0 or newer is needed, for EVP_MAC");
+    "OpenSSL 3.0 or newer is needed, for EVP_MD_fetch");
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
+#include <string.h>
 
 #include "common/hmac.h"
 #include "common/secret.h"
 
+#define BLOCK_SIZE 64 /* of SHA-256 */
+
 /*
- * One context for the life of the process: fetching "HMAC" and "SHA256" from
- * the providers takes 0.6 us, the MAC of a token 0.5 us (measured, OpenSSL
- * 3.0.19).
+ * HMAC as RFC 2104 has it, upon OpenSSL's digest. OpenSSL's own takes twice
+ * the time for messages as short as ours (measured, 3.0.19), and keeps the
+ * key in its context until that is given another one. What this context keeps
+ * is the last MAC.
+ *
+ * Context and digest live as long as the process, for fetching them from the
+ * providers takes longer than a MAC.
  * XXX not for two threads at once; a process has one.
  */
-static EVP_MAC_CTX *context;
+static EVP_MD_CTX *context;
+static EVP_MD *sha256;
 
-static EVP_MAC_CTX *
-new_context(void)
+static int
+prepare(void)
 {
-	char digest[] = "SHA256";
-	const OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest,
-		    0),
-		OSSL_PARAM_construct_end(),
-	};
-	EVP_MAC_CTX *fresh = NULL;
-	EVP_MAC *mac;
-
-	mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	if (mac == NULL)
-		return NULL;
-	fresh = EVP_MAC_CTX_new(mac);
-	EVP_MAC_free(mac); /* the context keeps its own reference */
-	if (fresh != NULL && EVP_MAC_CTX_set_params(fresh, params) != 1) {
-		EVP_MAC_CTX_free(fresh);
-		return NULL;
-	}
-	return fresh;
+	if (sha256 == NULL)
+		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (context == NULL)
+		context = EVP_MD_CTX_new();
+	return sha256 != NULL && context != NULL ? 0 : -1;
 }
 
 static void
-drop_context(void)
+give_up(void)
 {
-	EVP_MAC_CTX_free(context);
+	EVP_MD_CTX_free(context);
+	EVP_MD_free(sha256);
 	context = NULL;
+	sha256 = NULL;
 	ERR_clear_error(); /* what nobody reads takes memory */
 }
 
-/* The context would keep a copy of the key, and what it makes of it. */
-static void
-forget_key(void)
+/* SHA-256 of ${first}, of a block, and ${second}. Returns 0, or -1. */
+static int
+digest(const uint8_t first[static BLOCK_SIZE], const void *second, size_t len,
+    uint8_t out[static HMAC_SIZE])
 {
-	static const unsigned char none[1];
+	if (EVP_DigestInit_ex(context, sha256, NULL) != 1 ||
+	    EVP_DigestUpdate(context, first, BLOCK_SIZE) != 1 ||
+	    EVP_DigestUpdate(context, second, len) != 1 ||
+	    EVP_DigestFinal_ex(context, out, NULL) != 1)
+		return -1;
+	return 0;
+}
 
-	if (EVP_MAC_init(context, none, sizeof(none), NULL) != 1)
-		drop_context();
+/* A key longer than a block counts as its digest. */
+static int
+fill_block(const void *key, size_t len, uint8_t block[static BLOCK_SIZE])
+{
+	memset(block, 0, BLOCK_SIZE);
+	if (len <= BLOCK_SIZE) {
+		if (len > 0)
+			memcpy(block, key, len);
+		return 0;
+	}
+	if (EVP_DigestInit_ex(context, sha256, NULL) != 1 ||
+	    EVP_DigestUpdate(context, key, len) != 1 ||
+	    EVP_DigestFinal_ex(context, block, NULL) != 1)
+		return -1;
+	return 0;
+}
+
+static void
+flip(uint8_t block[static BLOCK_SIZE], uint8_t bits)
+{
+	for (size_t i = 0; i < BLOCK_SIZE; i++)
+		block[i] ^= bits;
 }
 
 int
 hmac_sha256(const void *key, size_t key_len, const void *msg, size_t len,
     uint8_t mac[static HMAC_SIZE])
 {
-	size_t mac_len = 0;
+	const uint8_t inner = 0x36, outer = 0x5c; /* ipad and opad */
+	uint8_t block[BLOCK_SIZE], inside[HMAC_SIZE];
+	int rc = -1;
 
-	if (context == NULL)
-		context = new_context();
-
-	/* A NULL key would mean "the key of the last call". */
-	if (context != NULL &&
-	    EVP_MAC_init(context, key_len > 0 ? key : "", key_len, NULL) == 1 &&
-	    EVP_MAC_update(context, msg, len) == 1 &&
-	    EVP_MAC_final(context, mac, &mac_len, HMAC_SIZE) == 1 &&
-	    mac_len == HMAC_SIZE) {
-		forget_key();
-		return 0;
+	if (prepare() == -1 || fill_block(key, key_len, block) == -1)
+		goto out;
+	flip(block, inner);
+	if (digest(block, msg, len, inside) == -1)
+		goto out;
+	flip(block, inner ^ outer);
+	rc = digest(block, inside, sizeof(inside), mac);
+out:
+	secret_wipe(block, sizeof(block));
+	secret_wipe(inside, sizeof(inside));
+	if (rc == -1) {
+		give_up();
+		secret_wipe(mac, HMAC_SIZE);
 	}
-	drop_context();
-	secret_wipe(mac, HMAC_SIZE);
-	return -1;
+	return rc;
 }

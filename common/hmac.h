@@ -1,5 +1,5 @@
 /*
- * HMAC-SHA256 (RFC 2104). The only user of OpenSSL's MAC.
+ * HMAC-SHA256 (RFC 2104). The only user of OpenSSL's digests.
  */
 #ifndef COMMON_HMAC_H
 #define COMMON_HMAC_H
