@@ -29,8 +29,8 @@ static bool greedy; /* zlib wants more pieces of memory than it ever did */
 int __real_hmac_sha256(const void *key, size_t key_len, const void *msg,
     size_t len, uint8_t mac[static HMAC_SIZE]);
 void *__real_calloc(size_t count, size_t size);
-int __real_deflateInit_(z_streamp stream, int level, const char *version,
-    int size);
+int __real_deflateInit2_(z_streamp stream, int level, int method, int bits,
+    int memory, int strategy, const char *version, int size);
 int __real_deflate(z_streamp stream, int flush);
 int __real_inflateInit_(z_streamp stream, const char *version, int size);
 
@@ -73,13 +73,15 @@ init_greedily(z_streamp stream)
 }
 
 int
-__wrap_deflateInit_(z_streamp stream, int level, const char *version, int size)
+__wrap_deflateInit2_(z_streamp stream, int level, int method, int bits,
+    int memory, int strategy, const char *version, int size)
 {
 	if (greedy)
 		return init_greedily(stream);
 	return fails(&failing_init) ?
 	    Z_MEM_ERROR :
-	    __real_deflateInit_(stream, level, version, size);
+	    __real_deflateInit2_(stream, level, method, bits, memory, strategy,
+		version, size);
 }
 
 int

@@ -18,6 +18,7 @@
 #include <json-c/json.h>
 #include <zlib.h>
 
+#include "common/base64.h"
 #include "common/fail.h"
 #include "common/num.h"
 #include "common/token.h"
@@ -816,6 +817,52 @@ test_same_claims_give_the_same_token(void **state)
 	assert_string_not_equal(first, between);
 }
 
+/* What deflate keeps is smaller than zlib's default; its bytes are not others. */
+static void
+check_bytes_of_zlib(const struct token_service_fields *service)
+{
+	struct token_claims claims = good_claims();
+	struct token_parsed parsed;
+	char token[TOKEN_SIZE], expected[TOKEN_SIZE] = "007";
+	uint8_t deflated[2 * TOKEN_RAW_MAX];
+	uLongf len = sizeof(deflated);
+
+	assert_int_equal(token_pack(&claims, service, 1, good_certificate,
+			     token, NULL),
+	    0);
+	assert_int_equal(token_parse(token, &parsed, NULL), 0);
+	assert_int_equal(compress(deflated, &len, parsed.payload,
+			     parsed.payload_len),
+	    Z_OK);
+	base64_encode(deflated, len, expected + 3);
+	assert_string_equal(token, expected);
+}
+
+static void
+test_bytes_are_those_of_zlib_at_every_length(void **state)
+{
+	const size_t room = TOKEN_RAW_MAX - 34 - 34 - 14 - 4;
+	const unsigned int letters[] = { 1, 2, 5, 26, 256 };
+	uint8_t text[TOKEN_RAW_MAX];
+	struct token_service_fields service = { .type = 9, .tail = text };
+	uint32_t seed = 1;
+	size_t kind, i;
+
+	(void)state;
+	if (!stock_zlib())
+		skip();
+	for (kind = 0; kind < sizeof(letters) / sizeof(*letters); kind++) {
+		for (i = 0; i < sizeof(text); i++) {
+			seed = seed * 1103515245 + 12345;
+			text[i] = (uint8_t)((seed >> 16) % letters[kind]);
+		}
+		for (i = 0; i <= room; i++) {
+			service.tail_len = i;
+			check_bytes_of_zlib(&service);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -830,6 +877,7 @@ main(void)
 		cmocka_unit_test(test_pack_fits_the_largest_payload),
 		cmocka_unit_test(test_pack_says_what_does_not_fit),
 		cmocka_unit_test(test_same_claims_give_the_same_token),
+		cmocka_unit_test(test_bytes_are_those_of_zlib_at_every_length),
 	};
 
 	return cmocka_run_group_tests_name("token", tests, NULL, NULL);
