@@ -14,7 +14,7 @@ void
 secret_wipe(void *data, size_t len)
 {
 	if (data != NULL)
-		OPENSSL_cleanse(data, len);
+		explicit_bzero(data, len);
 }
 
 void
