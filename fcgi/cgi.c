@@ -227,7 +227,7 @@ detach(void)
 void
 cgi_refuse(struct service *service, const struct fail *fail)
 {
-	char text[RECORD_ANSWER_MAX + 1];
+	char text[EXCHANGE_REFUSAL_SIZE];
 	struct buf answer = BUF_IN(text);
 
 	exchange_refuse(service, fail, &answer);

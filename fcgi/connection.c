@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <fcgiapp.h>
@@ -145,23 +146,41 @@ connection_refuse_rest(struct connection *connection)
 		connection_discard(connection);
 }
 
-/* 431: libfcgi never sees it, so the answer is framed by hand. */
+/*
+ * Sends all of an answer, or fails: the socket's buffer has room for one. One
+ * call, and none of libfcgi, whose stream would be 8 KiB for each request that
+ * waits for Agora.
+ */
+static bool
+send_answer(const struct connection *connection, uint16_t id,
+    const char *answer, size_t len)
+{
+	uint8_t before[RECORD_BEFORE_SIZE], after[RECORD_AFTER_SIZE];
+	struct iovec parts[] = { { before, sizeof(before) },
+		{ (char *)(uintptr_t)answer, len }, { after, sizeof(after) } };
+	const struct msghdr message = { .msg_iov = parts,
+		.msg_iovlen = sizeof(parts) / sizeof(parts[0]) };
+
+	record_enclose(id, len, before, after);
+	return sendmsg(connection->watch.fd, &message, MSG_NOSIGNAL) ==
+	    (ssize_t)(sizeof(before) + len + sizeof(after));
+}
+
+/* 431: libfcgi never sees it. */
 static void
 connection_refuse_head(struct connection *connection, uint16_t request_id)
 {
 	static const struct fail fail = { .kind = FAIL_HEAD_LARGE,
 		.text = "the request header is too large" };
-	uint8_t records[RECORD_ANSWER_SIZE];
-	char text[RECORD_ANSWER_MAX + 1];
+	char text[EXCHANGE_REFUSAL_SIZE];
 	struct buf answer = BUF_IN(text);
-	ssize_t len;
+	bool sent;
 
 	exchange_refuse(connection->all->service, &fail, &answer);
-	len = (ssize_t)record_answer(request_id, buf_str(&answer), answer.len,
-	    records);
+	sent =
+	    send_answer(connection, request_id, buf_str(&answer), answer.len);
 	buf_free(&answer);
-	if (send(connection->watch.fd, records, (size_t)len, MSG_NOSIGNAL) ==
-	    len)
+	if (sent)
 		connection_refuse_rest(connection);
 	else
 		connection_close(connection);
@@ -189,9 +208,9 @@ wipe_params(char **params)
 }
 
 /*
- * Ends the exchange: writes the answer and END_REQUEST, takes the descriptor
- * back from libfcgi. FCGX_Finish_r() is not used: it would close the
- * connection with a lingering, blocking read.
+ * Ends the exchange: sends the answer, takes the descriptor back from libfcgi.
+ * FCGX_Finish_r() is not used: it would close the connection with a lingering,
+ * blocking read.
  */
 static bool
 connection_send(struct exchange *exchange, const char *answer, size_t len)
@@ -201,9 +220,8 @@ connection_send(struct exchange *exchange, const char *answer, size_t len)
 	FCGX_Request *fcgi = &connection->fcgi;
 	bool sent;
 
-	sent = FCGX_PutStr(answer, (int)len, fcgi->out) == (int)len;
-	sent &= FCGX_FClose(fcgi->err) == 0;
-	sent &= FCGX_FClose(fcgi->out) == 0;
+	sent = len <= RECORD_ANSWER_MAX &&
+	    send_answer(connection, (uint16_t)fcgi->requestId, answer, len);
 	fcgi->ipcFd = -1;
 	wipe_params(fcgi->envp);
 	FCGX_Free(fcgi, 0);
@@ -285,6 +303,19 @@ connection_accept(struct connection *connection)
 }
 
 /*
+ * The request has been read. A stream takes 8 KiB, and a start keeps its
+ * request for as long as Agora takes. Released without being closed, those
+ * for writing send nothing.
+ */
+static void
+release_streams(FCGX_Request *fcgi)
+{
+	FCGX_FreeStream(&fcgi->in);
+	FCGX_FreeStream(&fcgi->out);
+	FCGX_FreeStream(&fcgi->err);
+}
+
+/*
  * Hands a request to the endpoint. ${verdict} is RECORD_WHOLE, or
  * RECORD_BODY_LARGE for one that is answered without its body; ${alone}:
  * nothing has arrived behind it.
@@ -306,6 +337,7 @@ connection_serve(struct connection *connection, enum record_verdict verdict,
 	connection->keep = connection->fcgi.keepConnection && alone;
 	if (!body.too_large)
 		read_body(connection, bytes, &body);
+	release_streams(&connection->fcgi);
 	connection->exchange = (struct exchange){
 		.service = connection->all->service,
 		.send = connection_send,

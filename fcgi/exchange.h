@@ -116,6 +116,8 @@ bool exchange_succeed_with(struct exchange *exchange, struct json *data);
 /* Answers with the status that belongs to ${fail}. The exchange is over. */
 void exchange_fail(struct exchange *exchange, const struct fail *fail);
 
+#define EXCHANGE_REFUSAL_SIZE 1024 /* bytes that do for one */
+
 /*
  * Refuses, without an exchange, a request that never became one: appends the
  * answer to ${out} and writes the line of log.

@@ -259,34 +259,26 @@ record_check(const uint8_t *bytes, size_t len, struct record_request *request)
 	return verdict;
 }
 
-static size_t
+static uint8_t *
 put_header(uint8_t *out, enum record_type type, uint16_t id, size_t len)
 {
-	out[0] = VERSION_1;
-	out[1] = (uint8_t)type;
-	out[2] = (uint8_t)(id >> 8);
-	out[3] = (uint8_t)id;
-	out[4] = (uint8_t)(len >> 8);
-	out[5] = (uint8_t)len;
-	out[6] = 0;
-	out[7] = 0;
-	return RECORD_HEADER_SIZE;
+	const uint8_t header[RECORD_HEADER_SIZE] = { VERSION_1, (uint8_t)type,
+		(uint8_t)(id >> 8), (uint8_t)id, (uint8_t)(len >> 8),
+		(uint8_t)len };
+
+	memcpy(out, header, sizeof(header));
+	return out + sizeof(header);
 }
 
-size_t
-record_answer(uint16_t id, const char *text, size_t len,
-    uint8_t out[static RECORD_ANSWER_SIZE])
+void
+record_enclose(uint16_t id, size_t len,
+    uint8_t before[static RECORD_BEFORE_SIZE],
+    uint8_t after[static RECORD_AFTER_SIZE])
 {
 	static const uint8_t request_complete[8] = { 0 };
-	size_t at;
 
-	if (len > RECORD_ANSWER_MAX)
-		len = RECORD_ANSWER_MAX;
-	at = put_header(out, STDOUT, id, len);
-	memcpy(out + at, text, len);
-	at += len;
-	at += put_header(out + at, STDOUT, id, 0);
-	at += put_header(out + at, END_REQUEST, id, sizeof(request_complete));
-	memcpy(out + at, request_complete, sizeof(request_complete));
-	return at + sizeof(request_complete);
+	put_header(before, STDOUT, id, len);
+	after = put_header(after, STDOUT, id, 0);
+	after = put_header(after, END_REQUEST, id, sizeof(request_complete));
+	memcpy(after, request_complete, sizeof(request_complete));
 }

@@ -46,15 +46,17 @@ enum record_verdict record_check(const uint8_t *bytes, size_t len,
 /* Answers whether the record with that header is ABORT_REQUEST (5.4). */
 bool record_aborts(const uint8_t header[static RECORD_HEADER_SIZE]);
 
-#define RECORD_ANSWER_MAX 1024 /* bytes of an answer made by hand */
-#define RECORD_ANSWER_SIZE (RECORD_ANSWER_MAX + 32) /* and of its records */
+#define RECORD_ANSWER_MAX 65535 /* bytes */
+#define RECORD_BEFORE_SIZE 8    /* bytes of records before an answer */
+#define RECORD_AFTER_SIZE 24    /* and behind it */
 
 /*
- * Frames ${text} (at most RECORD_ANSWER_MAX bytes) as the whole answer to the
- * request ${id}: STDOUT, its end, END_REQUEST. For requests that libfcgi never
- * sees. Returns the number of bytes written to ${out}.
+ * Makes the records that turn ${len} bytes of text, RECORD_ANSWER_MAX at most,
+ * into the whole answer to the request ${id}: ${before} is the header of
+ * STDOUT; ${after} the end of STDOUT, and END_REQUEST.
  */
-size_t record_answer(uint16_t id, const char *text, size_t len,
-    uint8_t out[static RECORD_ANSWER_SIZE]);
+void record_enclose(uint16_t id, size_t len,
+    uint8_t before[static RECORD_BEFORE_SIZE],
+    uint8_t after[static RECORD_AFTER_SIZE]);
 
 #endif

@@ -302,49 +302,23 @@ record_many_small_records_find_an_end(void **state)
 }
 
 static void
-record_answer_is_stdout_its_end_and_the_end(void **state)
+record_an_answer_is_stdout_its_end_and_the_end(void **state)
 {
-	static const uint8_t expected[] = {
-		1,
-		6,
-		1,
-		2,
-		0,
-		2,
-		0,
-		0,
-		'h',
-		'i',
-		1,
-		6,
-		1,
-		2,
-		0,
-		0,
-		0,
-		0,
-		1,
-		3,
-		1,
-		2,
-		0,
-		8,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
-		0,
+	/* clang-format off */
+	static const uint8_t expected_before[RECORD_BEFORE_SIZE] = {
+		1, 6, 1, 2, 3, 4, 0, 0,
+	}, expected_after[RECORD_AFTER_SIZE] = {
+		1, 6, 1, 2, 0, 0, 0, 0,
+		1, 3, 1, 2, 0, 8, 0, 0,
+		0, 0, 0, 0, 0, 0, 0, 0,
 	};
-	uint8_t out[RECORD_ANSWER_SIZE];
+	/* clang-format on */
+	uint8_t before[RECORD_BEFORE_SIZE], after[RECORD_AFTER_SIZE];
 
 	(void)state;
-	assert_int_equal(record_answer(0x102, "hi", 2, out), sizeof(expected));
-	assert_memory_equal(out, expected, sizeof(expected));
+	record_enclose(0x102, 0x304, before, after);
+	assert_memory_equal(before, expected_before, sizeof(before));
+	assert_memory_equal(after, expected_after, sizeof(after));
 }
 
 int
@@ -364,7 +338,7 @@ main(void)
 		TEST(record_limits_the_head),
 		TEST(record_limits_the_body_before_it_arrives),
 		TEST(record_many_small_records_find_an_end),
-		TEST(record_answer_is_stdout_its_end_and_the_end),
+		TEST(record_an_answer_is_stdout_its_end_and_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
