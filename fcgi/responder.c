@@ -13,7 +13,7 @@
 #include "fcgi/service.h"
 #include "fcgi/signals.h"
 
-#define ACCEPT_BATCH 64     /* connections per wake-up */
+#define ACCEPT_BATCH 1024   /* connections per wake-up */
 #define ACCEPT_RETRY_MS 100 /* pause when descriptors ran out */
 #define DRAIN_MS 35000      /* longer than a start with its cleaning up */
 #define REST_MS 50          /* between two looks whether all is done */
