@@ -368,7 +368,8 @@ call_send(struct call *call, const struct agora_request *request,
 		http.content_type = "application/json";
 		http.body = buf_str(body);
 		http.body_len = body->len;
-		http.fresh = true;
+		/* What became of the first may be its connection's fault. */
+		http.fresh = request->again;
 	}
 	log_begin(call, request->timeout_ms);
 	if (!is_query(call))

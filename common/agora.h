@@ -5,6 +5,7 @@
 #ifndef COMMON_AGORA_H
 #define COMMON_AGORA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +58,7 @@ struct agora_request {
 	const struct agent_start *agent;
 	const char *name;   /* of the agent */
 	uint32_t body_salt; /* random, of the agent's token; not 0 */
+	bool again;         /* not the first: on a connection of its own */
 
 	/* AGORA_LEAVE and AGORA_GET: */
 	const char *agent_id; /* checked already */
@@ -83,8 +85,7 @@ struct agora_answer {
 /*
  * Makes the call:
  * - POST /join, with a token for channel and agent uid in the Authorization
- *   header and another one, of 3600 s, for the agent in the body; on a
- *   connection of its own, so that libcurl cannot send it twice
+ *   header and another one, of 3600 s, for the agent in the body
  * - POST /agents/{id}/leave
  * - GET /agents/{id}
  * - GET /agents?channel=…&state=…; without a channel ?limit=1, which changes

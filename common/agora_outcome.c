@@ -172,9 +172,15 @@ enum agora_class
 agora_classify(enum agora_call call, const struct http_result *result,
     const struct agora_said *said)
 {
+	enum agora_class class;
+
 	switch (result->outcome) {
 	case HTTP_ANSWERED:
-		return classify_status(call, result, said);
+		class = classify_status(call, result, said);
+		/* What the second of two joins met says nothing of the first. */
+		if (call == AGORA_JOIN && result->resent && class != AGORA_DONE)
+			return AGORA_UNKNOWN;
+		return class;
 	case HTTP_NOT_SENT:
 	case HTTP_NO_MEMORY:
 		return AGORA_NOT_PROCESSED;

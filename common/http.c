@@ -4,10 +4,13 @@
  * reap finished transfers. Hence done() is never called from http_start(),
  * which merely adds a transfer and lets libcurl ask for its timer.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 
@@ -27,15 +30,24 @@ _Static_assert(LIBCURL_VERSION_NUM >= 0x075700,
 
 #define IDLE_CONNECTION_S 20 /* kept for reuse; a peer may drop it sooner */
 #define IDLE_CONNECTIONS_MAX 16
+#define SILENT_PEER_MS 4000 /* see socket_opened() */
+#define STREAMS 64 /* that a connection is meant to carry, of its 100 */
+#define CONNECTIONS_MIN 4
+#define CONNECTIONS_AT_FIRST 64  /* while the version is not known */
 #define TIMER_FAR_MS 3600000     /* see timer_wanted() */
+#define TIMER_GRACE_MS 100       /* for libcurl to notice by itself */
 #define UPLOAD_BUFFER_SIZE 16384 /* bytes, libcurl's minimum */
+#define BUFFER_SIZE 4096         /* bytes; most answers have some hundred */
 
 struct http {
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_timer timer;
 	struct transfer *transfers;
+	size_t count;   /* of transfers */
+	size_t sharing; /* of these, not on connections of their own */
 	struct socket *sockets;
+	long version;   /* CURL_HTTP_VERSION_… of the last answer */
 	bool unwatched; /* some transfer is; see socket_wanted() */
 	bool ca_bundle; /* libcurl was built with a CA file of its own */
 };
@@ -44,6 +56,8 @@ struct transfer {
 	struct http *http;
 	struct transfer *next, **link; /* link: what points to this one */
 	CURL *easy;
+	struct loop_timer timer; /* see connect_time_over() */
+	bool fresh;
 	void (*done)(void *arg, const struct http_result *result);
 	void *arg;
 
@@ -88,9 +102,29 @@ static const struct {
 	{ CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
 	{ CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_S },
 	{ CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_SIZE },
+	{ CURLOPT_BUFFERSIZE, BUFFER_SIZE },
 	/* Do not wait for the resolver's thread when giving up. */
 	{ CURLOPT_QUICK_EXIT, 1 },
 };
+
+/*
+ * Called by libcurl with a new socket. A peer that vanished (a firewall forgot
+ * the connection) is given up when nothing is acknowledged for so long; else
+ * the kernel takes 15 minutes, and all that time a connection in use would
+ * swallow what is sent on it.
+ */
+static int
+socket_opened(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	const unsigned int ms = SILENT_PEER_MS;
+
+	(void)arg;
+	(void)purpose;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)) ==
+	    -1)
+		return CURL_SOCKOPT_ERROR;
+	return CURL_SOCKOPT_OK;
+}
 
 static const struct {
 	CURLoption option;
@@ -107,13 +141,15 @@ static const struct {
 static int
 option_set(CURLoption option, CURLcode code, struct fail *fail)
 {
-	const struct curl_easyoption *known = curl_easy_option_by_id(option);
-	const char *name = known != NULL ? known->name : "option";
+	const struct curl_easyoption *known;
+	const char *name;
 
 	if (code == CURLE_OK)
 		return 0;
 	if (code == CURLE_OUT_OF_MEMORY)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	known = curl_easy_option_by_id(option); /* looks at some hundred */
+	name = known != NULL ? known->name : "option";
 	if (code == CURLE_UNKNOWN_OPTION)
 		return fail_set(fail, FAIL_INTERNAL,
 		    "libcurl %s lacks %s (%d); " LIBCURL_MIN
@@ -152,6 +188,27 @@ set_fixed(CURL *easy, struct fail *fail)
 	return 0;
 }
 
+/*
+ * As few connections as will do. Over HTTP/2 one carries a hundred transfers,
+ * but for a burst libcurl opens hundreds of them all the same. Over HTTP/1
+ * each transfer needs its own. Which it is, the first answer tells.
+ */
+static void
+limit_connections(struct http *http)
+{
+	size_t limit = (http->sharing + STREAMS - 1) / STREAMS;
+
+	if (http->version == CURL_HTTP_VERSION_NONE)
+		limit = CONNECTIONS_AT_FIRST;
+	else if (http->version < CURL_HTTP_VERSION_2_0)
+		limit = http->sharing;
+	if (limit < CONNECTIONS_MIN)
+		limit = CONNECTIONS_MIN;
+	limit += http->count - http->sharing;
+	curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+	    (long)limit);
+}
+
 static void
 transfer_link(struct http *http, struct transfer *transfer)
 {
@@ -160,6 +217,9 @@ transfer_link(struct http *http, struct transfer *transfer)
 	if (transfer->next != NULL)
 		transfer->next->link = &transfer->next;
 	http->transfers = transfer;
+	http->count++;
+	http->sharing += !transfer->fresh;
+	limit_connections(http);
 }
 
 static void
@@ -168,6 +228,9 @@ transfer_unlink(struct transfer *transfer)
 	*transfer->link = transfer->next;
 	if (transfer->next != NULL)
 		transfer->next->link = transfer->link;
+	transfer->http->count--;
+	transfer->http->sharing -= !transfer->fresh;
+	limit_connections(transfer->http);
 }
 
 /* The list holds a token. */
@@ -187,6 +250,7 @@ transfer_free(struct transfer *transfer)
 {
 	if (transfer == NULL)
 		return;
+	loop_timer_clear(transfer->http->loop, &transfer->timer);
 	curl_easy_cleanup(transfer->easy);
 	headers_free(transfer->headers);
 	secret_wipe(transfer->body, transfer->body_len);
@@ -392,6 +456,17 @@ describe(const struct transfer *transfer, CURLcode code,
 	    (int)sizeof(result->error) - 1, text);
 }
 
+/* The last answer says how the next will come. */
+static void
+learn_version(const struct transfer *transfer)
+{
+	long version = CURL_HTTP_VERSION_NONE;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+	if (version != CURL_HTTP_VERSION_NONE)
+		transfer->http->version = version;
+}
+
 /* Takes the transfer out of everything, reports, and releases it. */
 static void
 transfer_end(struct transfer *transfer, CURLcode code)
@@ -399,6 +474,7 @@ transfer_end(struct transfer *transfer, CURLcode code)
 	struct http_result result = { .retry_after = -1, .date = -1 };
 
 	curl_multi_remove_handle(transfer->http->multi, transfer->easy);
+	learn_version(transfer);
 	transfer_unlink(transfer);
 	result.outcome = outcome_of(transfer, code);
 	result.resent = transfer->resent;
@@ -408,6 +484,19 @@ transfer_end(struct transfer *transfer, CURLcode code)
 		describe(transfer, code, &result);
 	transfer->done(transfer->arg, &result);
 	transfer_free(transfer);
+}
+
+/*
+ * To libcurl a transfer that waits for another one's connection, or for leave
+ * to open one, is not connecting yet.
+ */
+static void
+connect_time_over(struct loop_timer *timer)
+{
+	struct transfer *transfer = LOOP_OWNER(timer, struct transfer, timer);
+
+	if (!transfer->sending)
+		transfer_end(transfer, CURLE_OPERATION_TIMEDOUT);
 }
 
 /*
@@ -748,6 +837,7 @@ set_callbacks(struct transfer *transfer, struct fail *fail)
 	    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer) ||
 	    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, about_to_send) ||
 	    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer) ||
+	    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, socket_opened) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error) ||
 	    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer))
 		return fail_set(fail, FAIL_INTERNAL,
@@ -773,6 +863,15 @@ set_authorities(struct transfer *transfer, const char *ca_file,
 	return 0;
 }
 
+static long
+connect_time(const struct http_request *request)
+{
+	if (request->timeout_ms >= HTTP_CONNECT_MS)
+		return HTTP_CONNECT_MS;
+	/* To libcurl 0 is no limit at all. */
+	return request->timeout_ms > 0 ? (long)request->timeout_ms : 1;
+}
+
 /*
  * A fresh connection is neither taken from the pool nor put there; otherwise
  * wait for one that will carry several requests at once.
@@ -782,9 +881,8 @@ set_connection(struct transfer *transfer, const struct http_request *request,
     struct fail *fail)
 {
 	CURL *easy = transfer->easy;
-	/* To libcurl 0 is no limit at all. */
 	int64_t total = request->timeout_ms > 0 ? request->timeout_ms : 1;
-	long connect = total < HTTP_CONNECT_MS ? (long)total : HTTP_CONNECT_MS;
+	long connect = connect_time(request);
 
 	if (set_long(easy, CURLOPT_TIMEOUT_MS, (long)total, fail) == -1 ||
 	    set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, connect, fail) == -1 ||
@@ -836,6 +934,13 @@ http_start(struct http *http, const struct http_request *request,
 		return -1;
 	transfer->done = done;
 	transfer->arg = arg;
+	transfer->timer.expired = connect_time_over;
+	transfer->fresh = request->fresh;
+	if (loop_timer_set(http->loop, &transfer->timer,
+		connect_time(request) + TIMER_GRACE_MS) == -1) {
+		transfer_free(transfer);
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	}
 	code = curl_multi_add_handle(http->multi, transfer->easy);
 	if (code != CURLM_OK) {
 		curl_multi_remove_handle(http->multi, transfer->easy);

@@ -226,7 +226,8 @@ do_join(struct start *start, const struct start_step *step)
 	struct agora_request request = { .call = AGORA_JOIN,
 		.timeout_ms = step->ms,
 		.agent = &agent,
-		.name = name };
+		.name = name,
+		.again = start->policy.joins > 1 };
 
 	start->fail = (struct fail){ 0 };
 	name_with_suffix(start, name);

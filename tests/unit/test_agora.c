@@ -351,6 +351,27 @@ test_leave_that_was_sent_twice(void **state)
 	expect_class(AGORA_GET, gone, AGORA_FINAL);
 }
 
+/*
+ * The first of two joins may have made an agent, whatever the second one met;
+ * a conflict names it.
+ */
+static void
+test_join_that_was_sent_twice(void **state)
+{
+	static const int statuses[] = { 400, 401, 403, 404, 409, 422, 429, 503,
+		302, 500 };
+	struct http_result result = answered(200, JOINED);
+	size_t i;
+
+	(void)state;
+	result.resent = true;
+	expect_class(AGORA_JOIN, result, AGORA_DONE);
+	for (i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+		result.status = statuses[i];
+		expect_class(AGORA_JOIN, result, AGORA_UNKNOWN);
+	}
+}
+
 static void
 test_ids(void **state)
 {
@@ -408,7 +429,7 @@ test_join_request(void **state)
 	join();
 	assert_string_equal(wire.url, FIXED "/v2/projects/" APP_ID "/join");
 	assert_string_equal(wire.method, "POST");
-	assert_true(wire.fresh);
+	assert_false(wire.fresh);
 	assert_int_equal(wire.timeout_ms, 1234);
 	assert_string_equal(wire.content_type, "application/json");
 	assert_string_equal(wire.ca_file, "/ca.pem");
@@ -1018,6 +1039,7 @@ main(void)
 		    setup),
 		TEST(test_leave_classes),
 		TEST(test_leave_that_was_sent_twice),
+		TEST(test_join_that_was_sent_twice),
 		TEST(test_ids),
 		TEST(test_join_request),
 		TEST(test_leave_request),

@@ -422,6 +422,33 @@ test_handshake_that_never_ends(void **state)
 	assert_int_equal(seen.result.outcome, HTTP_NOT_SENT);
 }
 
+/* More than there may be connections: the others wait, but not for ever. */
+static void
+test_waiting_for_a_connection_has_an_end(void **state)
+{
+	enum { COUNT = 200 };
+	struct seen *seen = calloc(COUNT, sizeof(*seen));
+	char url[128];
+	struct http_request req = request(peer.mute, "/ok", url);
+	int64_t start = sys_monotonic_ms();
+	size_t i;
+
+	(void)state;
+	assert_non_null(seen);
+	req.fresh = false;
+	req.timeout_ms = 15000;
+	for (i = 0; i < COUNT; i++)
+		begin(&req, &seen[i]);
+	run();
+	for (i = 0; i < COUNT; i++) {
+		assert_int_equal(seen[i].calls, 1);
+		assert_int_equal(seen[i].result.outcome, HTTP_NOT_SENT);
+	}
+	assert_in_range(sys_monotonic_ms() - start, HTTP_CONNECT_MS - 100,
+	    HTTP_CONNECT_MS + 2000);
+	free(seen);
+}
+
 static void
 test_connect_limit_is_below_the_total(void **state)
 {
@@ -924,6 +951,7 @@ main(void)
 		TEST(test_nothing_sent),
 		TEST(test_old_tls_is_refused),
 		TEST(test_handshake_that_never_ends),
+		TEST(test_waiting_for_a_connection_has_an_end),
 		TEST(test_connect_limit_is_below_the_total),
 		TEST(test_unknown_name),
 		TEST(test_untrusted),
