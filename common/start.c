@@ -425,7 +425,8 @@ look_around(const struct start *start, struct start_event *event)
 	event->may_retry = health_may_retry(&agora->health);
 	event->hosts_open =
 	    agora_hosts_open(agora, start->settings, event->now_ms);
-	if (event->kind != START_BEGIN && event->kind != START_JOINED)
+	if (event->kind != START_BEGIN && event->kind != START_JOINED &&
+	    event->kind != START_TOLD)
 		event->others =
 		    claim_others(&start->claim, start->agent_id, event->now_ms);
 	/* Without one, pauses are merely less random. */
