@@ -22,7 +22,7 @@ move(struct buf *buf, size_t size)
 		return -1;
 	if (buf->len > 0)
 		memcpy(data, buf->data, buf->len);
-	secret_wipe(buf->data, buf->len);
+	secret_wipe(buf->data, buf->size);
 	free(buf->data);
 	buf->data = data;
 	buf->size = size;
@@ -72,18 +72,26 @@ void
 buf_format(struct buf *buf, const char *format, ...)
 {
 	va_list args;
+	size_t room;
 	int len;
 
+	if (!reserve(buf, 0))
+		return;
+	room = buf->size - buf->len;
 	va_start(args, format);
-	len = vsnprintf(NULL, 0, format, args);
+	len = vsnprintf(buf->data + buf->len, room, format, args);
 	va_end(args);
 	if (len < 0)
 		buf->failed = true;
-	if (len <= 0 || !reserve(buf, (size_t)len))
+	if (len < 0 || !reserve(buf, (size_t)len)) {
+		secret_wipe(buf->data + buf->len, room); /* what did fit */
 		return;
-	va_start(args, format);
-	vsnprintf(buf->data + buf->len, (size_t)len + 1, format, args);
-	va_end(args);
+	}
+	if ((size_t)len >= room) {
+		va_start(args, format);
+		vsnprintf(buf->data + buf->len, (size_t)len + 1, format, args);
+		va_end(args);
+	}
 	buf->len += (size_t)len;
 }
 

@@ -569,6 +569,8 @@ json_new_text(const char *text)
 
 	if (text == NULL)
 		return NULL;
+	if (utf8_valid(text, strlen(text)))
+		return json_make_text(text, strlen(text));
 	add_as_utf8(&clean, text);
 	if (!buf_failed(&clean))
 		string = json_make_text(buf_str(&clean), clean.len);
