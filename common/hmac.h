@@ -10,6 +10,14 @@
 #define HMAC_SIZE 32 /* bytes */
 
 /*
+ * For a program that needs OpenSSL for this alone, as the first thing it does
+ * with it: its configuration file, which a third of a CGI program's time goes
+ * to, is not read. A program that speaks TLS must: it is the administrator's
+ * word on ciphers and protocols.
+ */
+void hmac_alone(void);
+
+/*
  * Writes the MAC of ${len} bytes at ${msg} under ${key} to ${mac}.
  * ${mac} may be the same memory as ${key} or ${msg}.
  * Returns 0, or -1 with ${mac} zeroed when OpenSSL fails (out of memory).

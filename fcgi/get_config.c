@@ -6,6 +6,7 @@
 
 #include "common/channel.h"
 #include "common/fail.h"
+#include "common/hmac.h"
 #include "common/json.h"
 #include "common/num.h"
 #include "common/secret.h"
@@ -157,5 +158,6 @@ static const struct endpoint get_config = {
 int
 main(int argc, char *argv[])
 {
+	hmac_alone();
 	return program_main(argc, argv, &get_config);
 }
