@@ -75,7 +75,7 @@ make_body(char *body, size_t size)
 	struct token_claims claims = { .app_id = app_id, .expire = TTL };
 	char token[TOKEN_SIZE], channel[CHANNEL_SIZE], uid[16];
 	uint8_t random[32];
-	uint32_t agent_uid;
+	uint32_t agent_uid = 0;
 	int64_t now = sys_now();
 
 	if (sys_random(random, sizeof(random)) == -1)
