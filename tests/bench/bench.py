@@ -464,15 +464,17 @@ def bench_long(site, report):
             (stop, "stop_agent/fresh", 100000, 1000, {"script": "stop.lua"})]
     for program, path, count, connections, how in ways:
         served, turn = 0, 0
-        wrk(f"{url}/{path}", connections, 5, "first", **how)
-        time.sleep(1)
+        # Until the heap has its size, which the most in flight decide.
+        for warm in range(2):
+            wrk(f"{url}/{path}", connections, 10, f"warm-{warm}", **how)
+        time.sleep(2)
         before = procs.memory_kib([program.pid])[0]
         files = procs.descriptors(program.pid)
         while served < count:
             turn += 1
             served += wrk(f"{url}/{path}", connections, 10, f"long-{turn}",
                           **how)["requests"]
-        time.sleep(1)
+        time.sleep(2)
         grown = procs.memory_kib([program.pid])[0] - before
         report.goal(f"{served} of {path}: RSS grown, MiB", grown / 1024, 1)
         report.goal(f"{served} of {path}: descriptors more",
