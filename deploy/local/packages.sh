@@ -12,7 +12,7 @@ modules=/usr/lib/nginx/modules
 
 # kind, name, Debian package, oldest version that will do. Kinds: pc
 # (pkg-config), program, file, python, runtime (of clang). The versions are
-# those of what the sources call: CURLOPT_QUICK_EXIT, EVP_MAC, ZLIB_CONST, and
+# those of what the sources call: CURLOPT_QUICK_EXIT, EVP_MD_fetch, ZLIB_CONST and
 # libfcgi's own pkg-config file; the sources check them too.
 needs() {
 	cat <<-END

@@ -47,7 +47,7 @@ CRASHES = {
 # The same for what happens only when a process starts.
 COLD_CRASHES = {
     # OpenSSL 3.0 reads its configuration, and makes its providers.
-    ("libcrypto.so.3", "EVP_MAC_fetch"),
+    ("libcrypto.so.3", "EVP_MD_fetch"),
     # glibc 2.36 reads nsswitch.conf.
     ("libc.so.6", "getpwuid"),
 }
