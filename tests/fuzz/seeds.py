@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import pathlib
+import re
 import sys
 import types
 
@@ -353,6 +354,23 @@ def hostile_connections():
                   + kept[16:] + kept)
 
 
+def agents():
+    """Agent files, and what a client of theirs sends."""
+    client = json.dumps({"parameters": {"output_audio_codec": "G722"},
+                         "asr": {"language": "fr-FR"}, "a": {"b": {"c": 1}}})
+    for path in sorted((TESTS.parent / "deploy/agents").rglob("*.json")):
+        text = re.sub(r"\$\{\w+\}", "${KEY}", path.read_text("utf-8"))
+        yield pieces(json.dumps(json.loads(text)), client)
+    for text in ("{}", "[]", '{"properties": {"x": "$${KEY} ${NOPE}"}}',
+                 '{"name": "shop", "preset": "openai_gpt_5_mini, x",'
+                 ' "pipeline_id": "p"}', '{"a": 1, "a": 2}', "{'a': 1}",
+                 '{"properties": {"channel": "x", "idle_timeout": 0}}',
+                 '{"properties": {"llm": {"api_key": "${KEY", "url": null}}}',
+                 '{"properties": {"asr": [], "llm": 7, "tts": "x"}}'):
+        yield pieces(text, client)
+    yield pieces("{}", '{"asr": {"language": "a b"}, "parameters": 7}')
+
+
 def hostile():
     """Inputs that reach nothing new as long as nothing is wrong."""
     for flags, seed in hostile_connections():
@@ -378,7 +396,7 @@ def seeds():
     for name, make in (("token", tokens), ("channel", channels),
                        ("settings", settings), ("json", json_texts),
                        ("http", http), ("record", connections),
-                       ("gate", gates)):
+                       ("gate", gates), ("agent", agents)):
         for seed in make():
             yield name, seed
     for answer in said:
