@@ -124,13 +124,14 @@ judge_mllm(struct agent_judge *judge)
 
 /* ---- what is there, but switched off ------------------------------------- */
 
-/* Whoever writes "enable": false knows it. */
+/* Whoever writes "enable": false knows it; a stored agent may have it. */
 static void
 judge_switch(struct agent_judge *judge, const char *block)
 {
 	const struct json *value = json_member(judge->properties, block);
 
-	if (json_kind(value) == JSON_OBJECT && !json_has(value, "enable"))
+	if (!judge->pipeline && json_kind(value) == JSON_OBJECT &&
+	    !json_has(value, "enable"))
 		agent_rules_say(judge, false, AGENT_RULES_JOIN,
 		    "properties.%s does nothing without properties.%s.enable = "
 		    "true",
@@ -153,8 +154,9 @@ judge_preset_key(struct agent_judge *judge, const char *member,
 static void
 judge_useless(struct agent_judge *judge)
 {
-	if (!judge->mllm)
-		judge_switch(judge, "mllm");
+	if (judge->mllm) /* for the avatar see judge_mllm() */
+		return;
+	judge_switch(judge, "mllm");
 	judge_switch(judge, "avatar");
 	judge_preset_key(judge, "asr.params.key", "asr");
 	judge_preset_key(judge, "asr.params.api_key", "asr");
