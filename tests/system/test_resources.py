@@ -41,6 +41,7 @@ from upstream import APP_ID
 SANITIZED = "asan" in os.environ.get("B", "")
 SLOW_TESTS = bool(os.environ.get("SLOW_TESTS"))
 ROOT = os.geteuid() == 0
+LIBFCGI = re.compile(rb"fcgiapp\.c:\d+: Malloc: Assertion")  # no memory
 BUDGET_S = 20.5  # for a start, whatever happens
 
 as_root = pytest.mark.skipif(not ROOT, reason="takes root")
@@ -113,6 +114,7 @@ def test_e01_hardly_more_memory_than_when_idle(rig):
     """1,000 get_config, 100 at once, with 64 KiB to spare: answered, or the
     worker is replaced. Nobody waits in vain, and then all is well again."""
     program = rig.programs.listen("get_config", rig.env_file("default"), 1)
+    program.log.ignore = LIBFCGI
     worker, = program.workers(1)
     succeeded(get(program.socket))
     limit(worker, resource.RLIMIT_AS, address_space(worker) + 65536)
@@ -135,7 +137,7 @@ def test_e01_starts_with_hardly_any_memory(rig, upstream):
     does not, which ends the worker (it asserts that there is memory)."""
     env_file = rig.env_file("default")
     program = rig.programs.listen("start_agent", env_file, 1)
-    program.log.ignore = re.compile(rb"fcgiapp\.c:\d+: Malloc: Assertion")
+    program.log.ignore = LIBFCGI
     other = rig.programs.listen("get_config", env_file, 0)
     worker, = program.workers(1)
     start(program, upstream)
