@@ -211,6 +211,7 @@ call_done(void *arg, const struct http_result *result)
 {
 	struct call *call = arg;
 	struct agora_answer answer = { .status = result->status,
+		.resent = result->resent,
 		.retry_after = result->retry_after };
 	struct agora_said said;
 	struct agora_asked asked = { .call = call->kind,

@@ -72,6 +72,7 @@ struct agora_request {
 struct agora_answer {
 	enum agora_class class;
 	int status;          /* HTTP status, 0: no answer */
+	bool resent;         /* libcurl had sent it before: see http_result */
 	int64_t retry_after; /* seconds, -1 if it does not say */
 	/*
 	 * Seconds of our clock before Agora's, 0 if unsaid: too few by what the

@@ -88,6 +88,7 @@ joined(void *arg, const struct agora_answer *answer)
 	struct start *start = arg;
 	struct start_event event = { .kind = join_outcome(answer),
 		.status = answer->status,
+		.resent = answer->resent,
 		.retry_after = answer->retry_after };
 
 	start->fail = answer->fail;

@@ -308,6 +308,8 @@ join_ended(struct start_policy *p, const struct start_event *e)
 	bool conflict =
 	    e->kind == START_CONFLICT || e->kind == START_CONFLICT_ID;
 
+	if (e->resent)
+		p->half_made = true;
 	if (e->kind == START_UNKNOWN || (conflict && p->half_made)) {
 		p->unknown = true;
 		p->half_made = false;

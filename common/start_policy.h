@@ -85,6 +85,7 @@ struct start_event {
 	unsigned hosts_open; /* bit i: host i may be called */
 	bool may_retry;      /* the process has retries left */
 	enum start_others others;
+	bool resent;         /* a join was sent twice: this is of the second */
 	int status;          /* HTTP status, with START_LATER */
 	int64_t retry_after; /* seconds, or -1, with START_LATER */
 };
@@ -146,12 +147,12 @@ struct start_policy {
 	bool unknown;       /* an agent of ours may run that nobody knows */
 	bool ours;          /* the id that was learned last is such an agent */
 	bool bound;         /* to the host: the name may be taken there */
-	bool half_made;     /* a start that failed (503) may have made one */
-	bool cleaning;      /* ->until is the end of the cleaning up */
-	bool none_listed;   /* by the last look */
-	bool stopped;       /* an agent that nobody was told of */
-	int looks;          /* that were repeated */
-	int lost;           /* unknown joins that no agent accounts for */
+	bool half_made; /* a join before, failed or resent, may have made one */
+	bool cleaning;  /* ->until is the end of the cleaning up */
+	bool none_listed; /* by the last look */
+	bool stopped;     /* an agent that nobody was told of */
+	int looks;        /* that were repeated */
+	int lost;         /* unknown joins that no agent accounts for */
 };
 
 /* Prepares a start on ${hosts} candidates at the monotonic time ${now_ms}. */

@@ -964,6 +964,31 @@ test_client_leaves_during_the_join(void **state)
 	expect_stop("/agents/A2/leave");
 }
 
+/*
+ * libcurl has sent the join twice, for its connection died: what the second
+ * collides with may be the first's agent. Without that, it is another client's.
+ */
+static void
+test_client_leaves_and_the_join_meets_itself(void **state)
+{
+	struct http_result conflict = wire_answer(409, CONFLICT_A2);
+
+	(void)state;
+	begin_on_one_host();
+	leave();
+	wire_end_call(0, conflict);
+	wire_expect_nothing();
+
+	setup(state);
+	begin_on_one_host();
+	leave();
+	conflict.resent = true;
+	wire_end_call(0, conflict);
+	wire_expect("GET", "/agents/A2");
+	wire_reply(200, NAMED("RUNNING"));
+	expect_stop("/agents/A2/leave");
+}
+
 static void
 test_client_leaves_during_a_pause(void **state)
 {
@@ -1436,6 +1461,7 @@ main(void)
 		TEST(test_start_concurrency),
 		TEST(test_client_leaves_before_the_join),
 		TEST(test_client_leaves_during_the_join),
+		TEST(test_client_leaves_and_the_join_meets_itself),
 		TEST(test_client_leaves_during_a_pause),
 		TEST(test_client_leaves_while_an_agent_is_looked_at),
 		TEST(test_client_leaves_during_a_list),

@@ -48,6 +48,12 @@ struct flight {
 	bool heard;         /* what Agora answers gets through */
 	struct http_result result;
 	char body[BODY_SIZE];
+	/*
+	 * The connection of a join died, and libcurl sends it again: Agora may
+	 * have seen the first, too.
+	 */
+	bool resent;
+	bool turned_away; /* the last of them */
 };
 
 static struct world {
@@ -232,10 +238,17 @@ do_list(struct flight *flight)
 static void
 arrive(struct flight *flight)
 {
+	struct http_result last = flight->result;
+
 	flight->arrives_ms = NEVER;
-	if (strstr(flight->call.url, "/join") != NULL)
+	if (strstr(flight->call.url, "/join") != NULL) {
 		do_join(flight);
-	else if (strstr(flight->call.url, "/leave") != NULL)
+		if (flight->resent && !flight->turned_away && chance(50))
+			do_join(flight);
+		if (flight->turned_away)
+			flight->result = last;
+		flight->result.resent = flight->resent;
+	} else if (strstr(flight->call.url, "/leave") != NULL)
 		do_leave(flight);
 	else if (strstr(flight->call.url, "/agents/") != NULL)
 		do_get(flight);
@@ -253,11 +266,16 @@ turn_away(struct flight *flight)
 {
 	static const int statuses[] = { 429, 503, 400 };
 
-	flight->arrives_ms = NEVER;
+	flight->turned_away = true;
+	if (!flight->resent)
+		flight->arrives_ms = NEVER;
+	else
+		flight->arrives_ms = wire.ms;
 	flight->ends_ms =
 	    wire.ms + dice((uint32_t)flight->call.timeout_ms / 4 + 1);
 	if (chance(40)) {
-		flight->result = wire_outcome(HTTP_NOT_SENT);
+		flight->result =
+		    wire_outcome(flight->resent ? HTTP_BROKEN : HTTP_NOT_SENT);
 		return;
 	}
 	flight->result = wire_answer(statuses[dice(3)], flight->body);
@@ -290,6 +308,9 @@ take_off(const struct wire_call *call)
 	flight->call = *call;
 	flight->body[0] = '\0';
 	flight->heard = true;
+	flight->turned_away = false;
+	flight->resent = strstr(call->url, "/join") != NULL && !call->fresh &&
+	    chance(world.trouble);
 	flight->arrives_ms = wire.ms + dice(most / 2 + 1);
 	flight->ends_ms = flight->arrives_ms + dice(most / 2 + 1);
 	if (chance(world.trouble / 3))
