@@ -90,6 +90,16 @@ class Agents:
         """The word of the agent that a start has got."""
         return self.properties(**more)["labels"]["word"]
 
+    def check(self):
+        """start_agent.fcgi --check, run."""
+        env = self.rig.programs.env_file(
+            self.upstream.settings(**self.settings()))
+        return subprocess.run(
+            [self.rig.programs.path("start_agent"), "--check"],
+            env=self.rig.programs.environment({"AGORA_ENV_FILE": env}),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            timeout=60 * PATIENCE, check=False)
+
     def await_word(self, word, seconds=2.0):
         """Until starts get the agent with that word."""
         deadline = time.monotonic() + seconds * PATIENCE
@@ -379,13 +389,7 @@ def test_each_broken_file_is_explained(agents):
     for i, (content, _, _) in enumerate(BROKEN):
         agents.write(content, f"profiles/p{i:02d}.json")
     assert len(BROKEN) >= 20
-    env = agents.rig.programs.env_file(
-        agents.upstream.settings(**agents.settings()))
-    done = subprocess.run(
-        [agents.rig.programs.path("start_agent"), "--check"],
-        env=agents.rig.programs.environment({"AGORA_ENV_FILE": env}),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=60 * PATIENCE, check=False)
+    done = agents.check()
     assert done.returncode == 1
     assert KEY not in done.stdout
     said = {}
@@ -404,13 +408,7 @@ def test_each_broken_file_is_explained(agents):
 def test_a_good_file_has_nothing_to_say(agents):
     """--check names it and goes on."""
     agents.write({"properties": {"tts": TTS}})
-    env = agents.rig.programs.env_file(
-        agents.upstream.settings(**agents.settings()))
-    done = subprocess.run(
-        [agents.rig.programs.path("start_agent"), "--check"],
-        env=agents.rig.programs.environment({"AGORA_ENV_FILE": env}),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=60 * PATIENCE, check=False)
+    done = agents.check()
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     at = lines.index("agents:")
