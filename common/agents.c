@@ -25,9 +25,9 @@ struct agents {
 	bool again;   /* look once more, whatever the stamps say */
 	int waits;    /* for files that are being written, left */
 	bool quiet;   /* for --check: nothing is logged */
+	bool lazy;    /* a file is read when it is asked for */
 
-	/* As long as a request is served, for what is read only when asked for. */
-	bool lazy;
+	/* The caller's, until the next agents_load(). */
 	const struct settings *settings;
 	const struct settings_source *source;
 };
