@@ -78,13 +78,18 @@ FCGI_OBJ = $(patsubst %.c,$(B)/%.o, \
 PROGRAM_FILES = $(PROGRAMS:%=$(B)/%.fcgi)
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 
-all: $(PROGRAM_FILES)
+TOOL_OBJ = $(patsubst %.c,$(B)/%.o,$(wildcard deploy/tool/*.c))
+
+all: $(PROGRAM_FILES) $(B)/agora-agent
 
 $(B)/get_config.fcgi: LIBS = $(LIBS_BASE)
 $(B)/start_agent.fcgi $(B)/stop_agent.fcgi: LIBS = $(LIBS_CALL)
 
 $(PROGRAM_FILES): $(B)/%.fcgi: $(B)/fcgi/%.o $(B)/libresponder.a $(B)/libcommon.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(LIBS))
+
+$(B)/agora-agent: $(TOOL_OBJ) $(B)/libresponder.a $(B)/libcommon.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(LIBS_CALL))
 
 $(B)/libcommon.a: $(COMMON_OBJ)
 	rm -f $@
@@ -259,7 +264,7 @@ lint:
 	@tests/lint/lint.sh
 
 format:
-	clang-format -i common/*.[ch] fcgi/*.[ch] tests/unit/*.c tests/fuzz/*.[ch] \
+	clang-format -i common/*.[ch] fcgi/*.[ch] deploy/tool/*.[ch] tests/unit/*.c tests/fuzz/*.[ch] \
 	    tests/bench/*.c
 
 # ---- installing -----------------------------------------------------------

@@ -45,6 +45,8 @@ def check_includes(name, text):
     for header in re.findall(r"#include\s+[<\"]([^>\"]+)[>\"]", text):
         if name.startswith("common/") and header.startswith("fcgi/"):
             yield f"{name}: common/ must not know {header}"
+        if not name.startswith("deploy/") and header.startswith("deploy/"):
+            yield f"{name}: must not know {header}"
         for prefix, owner in OWNERS.items():
             if header.startswith(prefix):
                 if name != owner:
@@ -84,7 +86,8 @@ def main():
     findings = []
     all_lengths = []
     for path in sorted(ROOT.glob("common/*.[ch]")) + \
-            sorted(ROOT.glob("fcgi/*.[ch]")):
+            sorted(ROOT.glob("fcgi/*.[ch]")) + \
+            sorted(ROOT.glob("deploy/tool/*.[ch]")):
         name = str(path.relative_to(ROOT))
         text = path.read_text()
         code = strip(text)

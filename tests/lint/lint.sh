@@ -9,8 +9,8 @@ step() {
 }
 
 step "formatting (clang-format)"
-clang-format --dry-run -Werror common/*.[ch] fcgi/*.[ch] tests/unit/*.c \
-	tests/fuzz/*.[ch] tests/bench/*.c
+clang-format --dry-run -Werror common/*.[ch] fcgi/*.[ch] deploy/tool/*.[ch] \
+	tests/unit/*.c tests/fuzz/*.[ch] tests/bench/*.c
 
 step "shell scripts (shellcheck)"
 find . -path './build*' -prune -o -name '*.sh' -print0 | xargs -0 shellcheck
@@ -21,7 +21,7 @@ step "architecture (headers, arrows, banned names)"
 
 for compiler in gcc clang; do
 	step "headers compile alone, no warnings ($compiler)"
-	for header in common/*.h fcgi/*.h; do
+	for header in common/*.h fcgi/*.h deploy/tool/*.h; do
 		$compiler -std=c11 -D_DEFAULT_SOURCE -I. -Wall -Wextra \
 			-Wpedantic -Wno-unused-function -Werror \
 			-fsyntax-only -x c "$header"
@@ -31,14 +31,14 @@ for compiler in gcc clang; do
 done
 
 step "hardening of the programs (readelf)"
-for program in build-lint-gcc/*.fcgi; do
+for program in build-lint-gcc/*.fcgi build-lint-gcc/agora-agent; do
 	tests/lint/hardening.sh "$program"
 done
 
 step "gcc -fanalyzer, -O0 and -O1"
 # shellcheck disable=SC2046 # the flags are words
 for level in -O0 -O1; do
-	for source in common/*.c fcgi/*.c; do
+	for source in common/*.c fcgi/*.c deploy/tool/*.c; do
 		# gcc 12 loses what is stored at a computed member address.
 		except=
 		case $source in common/settings.c | common/settings_table.c)
@@ -54,12 +54,12 @@ step "cppcheck"
 # variableScope: the house style declares at the top of a block.
 cppcheck --quiet --std=c11 --enable=warning,performance,portability,style \
 	--inline-suppr --suppress=missingIncludeSystem --suppress=variableScope \
-	--error-exitcode=1 -I. -DVERSION='""' common fcgi
+	--error-exitcode=1 -I. -DVERSION='""' common fcgi deploy/tool
 
 step "clang-tidy"
 # A run per file: with several, clang 14 takes every va_list for uninitialised.
 # shellcheck disable=SC2046 # the flags are words
-for source in common/*.c fcgi/*.c; do
+for source in common/*.c fcgi/*.c deploy/tool/*.c; do
 	clang-tidy --quiet "$source" -- -std=c11 -D_DEFAULT_SOURCE \
 		-D_POSIX_C_SOURCE=200809L -I. -DVERSION='""' \
 		$(pkg-config --cflags json-c) 2>/dev/null

@@ -1,0 +1,75 @@
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "common/sys.h"
+#include "deploy/tool/tool.h"
+
+const struct tool_command tool_commands[] = {
+	{ NULL, NULL, NULL, NULL },
+};
+
+static void
+print_usage(FILE *out)
+{
+	const struct tool_command *command;
+
+	fprintf(out, "usage:\n");
+	for (command = tool_commands; command->name != NULL; command++)
+		fprintf(out, "  agora-agent %s %s\n        %s\n", command->name,
+		    command->usage, command->summary);
+	fprintf(out, "  agora-agent --version | --help\n");
+}
+
+static const struct tool_command *
+find(const char *name)
+{
+	const struct tool_command *command;
+
+	for (command = tool_commands; command->name != NULL; command++)
+		if (strcmp(command->name, name) == 0)
+			return command;
+	return NULL;
+}
+
+/* Memory holds the certificate: no crash may write it to a disk. */
+static void
+forbid_cores(void)
+{
+	const struct rlimit none = { 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* its leak check attaches to the process */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+int
+main(int argc, char *argv[])
+{
+	const struct tool_command *command;
+
+	forbid_cores();
+	sys_tame_environment();
+	if (argc < 2) {
+		print_usage(stderr);
+		return TOOL_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0) {
+		print_usage(stdout);
+		return TOOL_GOOD;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("agora-agent %s\n", VERSION);
+		return TOOL_GOOD;
+	}
+	command = find(argv[1]);
+	if (command == NULL) {
+		fprintf(stderr, "agora-agent: there is no command \"%s\"\n",
+		    argv[1]);
+		print_usage(stderr);
+		return TOOL_USAGE;
+	}
+	return command->run(argc - 1, argv + 1);
+}
