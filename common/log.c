@@ -13,6 +13,14 @@
 
 static enum log_level threshold = LOG_LEVEL_INFO;
 
+/* Lines that are not written yet. */
+static struct {
+	bool on; /* and may wait */
+	unsigned long count;
+	size_t len;
+	char lines[LOG_GATHER_MAX];
+} gathered;
+
 static const struct {
 	const char *name;
 	enum log_level level;
@@ -70,13 +78,13 @@ append_escaped(char line[static LOG_LINE_MAX], size_t len, const char *text)
 }
 
 /*
- * Writes a line at once or not at all: one write per line, so that those of
- * several processes do not mix, and none to a reader that does not keep up,
- * for whom a request must not wait. (Two processes may still race for a pipe's
- * last room; the one that loses waits for its reader.)
+ * Writes lines at once or not at all: in one write, so that those of several
+ * processes do not mix, and none to a reader that does not keep up, for whom a
+ * request must not wait. (Two processes may still race for a pipe's last room;
+ * the one that loses waits for its reader.)
  */
 static bool
-write_line(const char *line, size_t len)
+write_lines(const char *lines, size_t len)
 {
 	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t n;
@@ -84,14 +92,14 @@ write_line(const char *line, size_t len)
 	if (poll(&out, 1, 0) != 1)
 		return false;
 	do
-		n = write(STDERR_FILENO, line, len);
+		n = write(STDERR_FILENO, lines, len);
 	while (n == -1 && errno == EINTR);
 	return n != -1;
 }
 
-/* Writes a line, and before it how many were lost since the last one. */
+/* Writes ${count} lines, and before them how many were lost until then. */
 static void
-write_or_count(const char *line, size_t len)
+write_or_count(const char *lines, size_t len, unsigned long count)
 {
 	static unsigned long lost;
 	char note[80];
@@ -101,11 +109,43 @@ write_or_count(const char *line, size_t len)
 		note_len = snprintf(note, sizeof(note),
 		    "<%d>agora-agent: log: %lu lines lost, nobody read them\n",
 		    (int)LOG_LEVEL_WARN, lost);
-		if (write_line(note, (size_t)note_len))
+		if (write_lines(note, (size_t)note_len))
 			lost = 0;
 	}
-	if (lost > 0 || !write_line(line, len))
-		lost++;
+	if (lost > 0 || !write_lines(lines, len))
+		lost += count;
+}
+
+void
+log_flush(void)
+{
+	int saved_errno = errno;
+
+	if (gathered.count > 0)
+		write_or_count(gathered.lines, gathered.len, gathered.count);
+	gathered.len = 0;
+	gathered.count = 0;
+	errno = saved_errno;
+}
+
+void
+log_gather(bool on)
+{
+	gathered.on = on;
+	if (!on)
+		log_flush();
+}
+
+static void
+put_line(enum log_level level, const char *line, size_t len)
+{
+	if (gathered.len + len > sizeof(gathered.lines))
+		log_flush();
+	memcpy(gathered.lines + gathered.len, line, len);
+	gathered.len += len;
+	gathered.count++;
+	if (!gathered.on || level < LOG_LEVEL_INFO)
+		log_flush();
 }
 
 __attribute__((format(printf, 2, 0))) static void
@@ -123,7 +163,7 @@ log_args(enum log_level level, const char *format, va_list args)
 	    "<%d>agora-agent: ", (int)level);
 	len = append_escaped(line, len, text);
 	line[len++] = '\n';
-	write_or_count(line, len);
+	put_line(level, line, len);
 	errno = saved_errno;
 }
 

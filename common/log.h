@@ -5,6 +5,8 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stdbool.h>
+
 enum log_level {
 	LOG_LEVEL_ERROR = 3,
 	LOG_LEVEL_WARN = 4,
@@ -33,5 +35,16 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Whether lines of info and debug may wait in memory, for log_flush(), for a
+ * worse line, or for LOG_GATHER_MAX bytes of them: two system calls for all of
+ * them and not for each. They are lost if the process crashes meanwhile, so
+ * only an event loop should, which flushes before it sleeps. Starts at false;
+ * turning it off flushes.
+ */
+#define LOG_GATHER_MAX 4096 /* PIPE_BUF: never mixed with another process's */
+void log_gather(bool on);
+void log_flush(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/sys.h"
 
@@ -231,6 +232,7 @@ fetch_events(struct loop *loop)
 		return 0;
 	loop->batch_next = 0;
 	loop->batch_len = 0;
+	log_flush();
 	count = epoll_wait(loop->epoll_fd, loop->batch, BATCH_MAX,
 	    sleep_time(loop));
 	if (count == -1)

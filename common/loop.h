@@ -60,7 +60,10 @@ int loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms);
 /* Disarms; a timer that is not armed is fine. */
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 
-/* Runs until loop_stop(). Returns 0, or -1 when epoll failed. */
+/*
+ * Runs until loop_stop(), and has the log flushed before it sleeps.
+ * Returns 0, or -1 when epoll failed.
+ */
 int loop_run(struct loop *loop);
 
 /*

@@ -228,6 +228,7 @@ responder_serve(struct service *service, struct listener *listener)
 		.listener = listener,
 		.signal_watch.fd = -1 };
 
+	log_gather(true);
 	if (responder_open(&responder) == -1 || loop_run(service->loop) == -1) {
 		log_error("fastcgi: %s", strerror(errno));
 		responder.status = 1;
@@ -236,5 +237,6 @@ responder_serve(struct service *service, struct listener *listener)
 	if (responder.signal_watch.fd != -1)
 		close(responder.signal_watch.fd);
 	listener_hide(listener);
+	log_gather(false);
 	return responder.status;
 }

@@ -213,6 +213,66 @@ log_drops_a_line_when_the_reader_is_slow(void **state)
 }
 
 static void
+log_gathers_lines_for_one_write(void **state)
+{
+	struct caught caught = { 0 };
+	size_t before;
+
+	(void)state;
+	catch_begin(&caught);
+	log_gather(true);
+	log_info("a");
+	log_info("b");
+	before = drain(caught.read_fd);
+	log_flush();
+	log_flush(); /* of nothing */
+	log_gather(false);
+	log_info("c");
+	catch_end(&caught);
+	assert_int_equal(before, 0);
+	assert_string_equal(caught.text,
+	    "<6>agora-agent: a\n<6>agora-agent: b\n<6>agora-agent: c\n");
+}
+
+static void
+log_gathers_no_more_than_it_has_room_for(void **state)
+{
+	struct caught caught = { 0 };
+	size_t written, lines = 0;
+
+	(void)state;
+	catch_begin(&caught);
+	log_gather(true);
+	do {
+		log_info("%01000d", 0);
+		lines++;
+		written = drain(caught.read_fd);
+	} while (written == 0 && lines < 100);
+	log_gather(false);
+	catch_end(&caught);
+	assert_int_equal(written, (lines - 1) * 1017);
+	assert_in_range(written, LOG_GATHER_MAX - 1017, LOG_GATHER_MAX);
+	assert_int_equal(strlen(caught.text), 1017);
+}
+
+static void
+log_warnings_wait_for_nobody(void **state)
+{
+	struct caught caught = { 0 };
+	size_t written;
+
+	(void)state;
+	catch_begin(&caught);
+	log_gather(true);
+	log_info("a");
+	log_warn("b");
+	written = drain(caught.read_fd);
+	log_gather(false);
+	catch_end(&caught);
+	assert_int_equal(written, 2 * strlen("<6>agora-agent: a\n"));
+}
+
+static void
 log_level_parse_knows_four_words(void **state)
 {
 	enum log_level level = LOG_LEVEL_INFO;
@@ -256,6 +316,9 @@ main(void)
 		log_test(log_never_cuts_an_escape),
 		log_test(log_keeps_errno),
 		log_test(log_drops_a_line_when_the_reader_is_slow),
+		log_test(log_gathers_lines_for_one_write),
+		log_test(log_gathers_no_more_than_it_has_room_for),
+		log_test(log_warnings_wait_for_nobody),
 		log_test(log_level_parse_knows_four_words),
 		log_test(log_level_parse_refuses_other_words),
 	};
