@@ -13,8 +13,8 @@
 #include "common/json_make.h"
 #include "common/json_read.h"
 #include "common/json_scan.h"
+#include "common/json_write.h"
 #include "common/secret.h"
-#include "common/utf8.h"
 
 _Static_assert(JSON_C_VERSION_NUM >= (14 << 8),
     "json-c 0.14 or newer is needed");
@@ -543,39 +543,10 @@ json_push_at(struct json *root, const char *path, struct json *value)
 	json_push(expect_at(root, path), value);
 }
 
-/* Bytes that are no UTF-8 become U+FFFD, or the output would not be JSON. */
-static void
-add_as_utf8(struct buf *out, const char *text)
-{
-	size_t left = strlen(text);
-
-	while (left > 0) {
-		size_t size = utf8_character(text, left);
-
-		if (size > 0)
-			buf_add(out, text, size);
-		else
-			buf_text(out, "\xef\xbf\xbd");
-		text += size > 0 ? size : 1;
-		left -= size > 0 ? size : 1;
-	}
-}
-
 struct json *
 json_new_text(const char *text)
 {
-	struct buf clean = BUF(INT_MAX - 1); /* see json_make_text() */
-	struct json *string = NULL;
-
-	if (text == NULL)
-		return NULL;
-	if (utf8_valid(text, strlen(text)))
-		return json_make_text(text, strlen(text));
-	add_as_utf8(&clean, text);
-	if (!buf_failed(&clean))
-		string = json_make_text(buf_str(&clean), clean.len);
-	buf_free(&clean);
-	return string;
+	return text == NULL ? NULL : json_make_text(text, strlen(text));
 }
 
 int
@@ -621,39 +592,6 @@ json_at(const struct json *root, const char *path)
 static void print_value(const struct json *json, struct buf *out);
 
 static void
-print_escaped(struct buf *out, char c)
-{
-	static const char special[] = "\"\\\b\f\n\r\t";
-	static const char letters[] = "\"\\bfnrt";
-	const char *found = memchr(special, c, sizeof(special) - 1);
-
-	if (found != NULL)
-		buf_format(out, "\\%c", letters[found - special]);
-	else
-		buf_format(out, "\\u%04x", (unsigned int)c);
-}
-
-static void
-print_string(const char *text, size_t len, struct buf *out)
-{
-	size_t done = 0;
-
-	buf_text(out, "\"");
-	for (size_t i = 0; i < len; i++) {
-		bool plain = (unsigned char)text[i] >= ' ' && text[i] != '"' &&
-		    text[i] != '\\';
-
-		if (plain)
-			continue;
-		buf_add(out, text + done, i - done);
-		print_escaped(out, text[i]);
-		done = i + 1;
-	}
-	buf_add(out, text + done, len - done);
-	buf_text(out, "\"");
-}
-
-static void
 print_array(struct json_object *array, struct buf *out)
 {
 	size_t count = json_object_array_length(array);
@@ -679,7 +617,7 @@ print_object(struct json_object *object, struct buf *out)
 		const char *key = json_object_iter_peek_name(&it);
 
 		buf_text(out, comma);
-		print_string(key, strlen(key), out);
+		json_write_string(out, key, strlen(key));
 		buf_text(out, ":");
 		print_value(ours(json_object_iter_peek_value(&it)), out);
 		comma = ",";
@@ -720,8 +658,8 @@ print_value(const struct json *json, struct buf *out)
 		print_double(value, out);
 		break;
 	case json_type_string:
-		print_string(json_object_get_string(value),
-		    (size_t)json_object_get_string_len(value), out);
+		json_write_string(out, json_object_get_string(value),
+		    (size_t)json_object_get_string_len(value));
 		break;
 	case json_type_array:
 		print_array(value, out);

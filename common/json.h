@@ -145,10 +145,7 @@ void json_put_text_at(struct json *root, const char *path, const char *key,
     const char *text);
 void json_push_at(struct json *root, const char *path, struct json *value);
 
-/*
- * A new string value, or NULL (also for NULL). Bytes that are not UTF-8 become
- * U+FFFD, so that what json_print() writes is JSON whatever the text was.
- */
+/* A new string value, or NULL (also for NULL). */
 struct json *json_new_text(const char *text);
 
 /*
@@ -177,7 +174,8 @@ struct json *json_at(const struct json *root, const char *path);
 
 /*
  * Appends the compact text of ${json} to ${out}; slashes are not escaped.
- * Numbers that were parsed are printed as they were written (but -0 as 0).
+ * Numbers that were parsed are printed as they were written (but -0 as 0),
+ * bytes that are not UTF-8 as U+FFFD.
  * ${json} NULL, or out of memory, marks ${out} failed.
  */
 void json_print(const struct json *json, struct buf *out);

@@ -1,7 +1,7 @@
 #include <stddef.h>
 
 #include "common/buf.h"
-#include "common/json.h"
+#include "common/json_write.h"
 #include "fcgi/answer.h"
 
 /* The one place where a kind of failure becomes an HTTP status. */
@@ -49,7 +49,7 @@ answer_status(enum fail_kind kind)
 
 /*
  * Where a body is put together: one at a time, and without asking for memory,
- * which may have run out.
+ * which may have run out. None is too long for it.
  */
 static struct buf
 body_buf(void)
@@ -86,21 +86,18 @@ static void
 format_fail(const struct fail *fail, const struct status *status,
     const char *id, struct buf *body)
 {
-	struct json *envelope = json_new_object();
-	struct json *upstream;
-
-	json_put_int(envelope, "code", status->code);
-	json_put_text(envelope, "msg", status->msg);
-	json_put_text(envelope, "detail", fail->text);
-	json_put_text(envelope, "request_id", id);
+	json_write_open(body, NULL);
+	json_write_int(body, "code", status->code);
+	json_write_text(body, "msg", status->msg);
+	json_write_text(body, "detail", fail->text);
+	json_write_text(body, "request_id", id);
 	if (fail->upstream_status != 0) {
-		upstream = json_new_object();
-		json_put_int(upstream, "status", fail->upstream_status);
-		json_put_text(upstream, "reason", fail->upstream_reason);
-		json_put(envelope, "upstream", upstream);
+		json_write_open(body, "upstream");
+		json_write_int(body, "status", fail->upstream_status);
+		json_write_text(body, "reason", fail->upstream_reason);
+		json_write_close(body);
 	}
-	json_print(envelope, body);
-	json_free(envelope);
+	json_write_close(body);
 }
 
 void
@@ -111,57 +108,22 @@ answer_fail(const struct answer_head *head, const struct fail *fail,
 	struct buf body = body_buf();
 
 	format_fail(fail, status, head->id, &body);
-	if (buf_failed(&body)) {
-		/* Out of memory: what needs next to none. */
-		buf_reset(&body);
-		buf_format(&body,
-		    "{\"code\":%d,\"msg\":\"%s\",\"detail\":\"%s\"}",
-		    status->code, status->msg, status->msg);
-	}
 	format(head, status, fail->retry_after, &body, out);
 	buf_free(&body);
 }
 
-static struct json *
-success(void)
-{
-	struct json *envelope = json_new_object();
-
-	json_put_int(envelope, "code", 0);
-	json_put_text(envelope, "msg", "success");
-	return envelope;
-}
-
-/* Takes ${envelope}. */
-static int
-format_success(const struct answer_head *head, struct json *envelope,
+void
+answer_success(const struct answer_head *head, const struct buf *data,
     struct buf *out)
 {
 	struct buf body = body_buf();
-	int rc = -1;
 
-	json_print(envelope, &body);
-	json_free(envelope);
-	if (!buf_failed(&body)) {
-		format(head, status_of(FAIL_NONE), 0, &body, out);
-		rc = 0;
-	}
+	json_write_open(&body, NULL);
+	json_write_int(&body, "code", 0);
+	json_write_text(&body, "msg", "success");
+	if (data != NULL)
+		json_write_json(&body, "data", data);
+	json_write_close(&body);
+	format(head, status_of(FAIL_NONE), 0, &body, out);
 	buf_free(&body);
-	return rc;
-}
-
-int
-answer_success(const struct answer_head *head, struct buf *out)
-{
-	return format_success(head, success(), out);
-}
-
-int
-answer_success_with(const struct answer_head *head, struct json *data,
-    struct buf *out)
-{
-	struct json *envelope = success();
-
-	json_put(envelope, "data", data);
-	return format_success(head, envelope, out);
 }

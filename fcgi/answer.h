@@ -9,10 +9,10 @@
 #include "common/fail.h"
 
 struct buf;
-struct json;
 
 #define ANSWER_MAX (16 * 1024) /* bytes of header fields and body */
 #define ANSWER_HEAD_MAX 512    /* of these, for the header fields */
+#define ANSWER_DATA_MAX 4096   /* and for the data of a success */
 
 /* What goes into the header beside the status. */
 struct answer_head {
@@ -29,17 +29,10 @@ void answer_fail(const struct answer_head *head, const struct fail *fail,
     struct buf *out);
 
 /*
- * Appends {"code":0,"msg":"success"} and its header to ${out}.
- * Returns 0, or -1 with ${out} unchanged when there is no memory.
+ * Appends {"code":0,"msg":"success"} and its header to ${out}, with "data" if
+ * ${data} is not NULL: JSON of at most ANSWER_DATA_MAX bytes.
  */
-int answer_success(const struct answer_head *head, struct buf *out)
-    __attribute__((warn_unused_result));
-
-/*
- * The same with "data"; takes ${data}, and fails too if that is NULL or
- * incomplete for want of memory.
- */
-int answer_success_with(const struct answer_head *head, struct json *data,
-    struct buf *out) __attribute__((warn_unused_result));
+void answer_success(const struct answer_head *head, const struct buf *data,
+    struct buf *out);
 
 #endif

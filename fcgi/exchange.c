@@ -282,38 +282,33 @@ exchange_fail(struct exchange *exchange, const struct fail *fail)
 	(void)finish(exchange, fail, &out);
 }
 
-/* ${formatted} is what answer_success() or _with() returned. */
 static bool
-finish_success(struct exchange *exchange, int formatted, struct buf *out)
+succeed(struct exchange *exchange, const struct buf *data)
 {
 	static const struct fail none = { .kind = FAIL_NONE };
-	static const struct fail no_memory = { .kind = FAIL_INTERNAL,
-		.text = "out of memory" };
+	struct answer_head head = head_of(exchange);
+	struct buf out = answer_buf();
 
-	if (formatted == 0)
-		return finish(exchange, &none, out);
-	exchange_fail(exchange, &no_memory);
-	buf_free(out);
-	return false;
+	answer_success(&head, data, &out);
+	return finish(exchange, &none, &out);
 }
 
 void
 exchange_succeed(struct exchange *exchange)
 {
-	struct answer_head head = head_of(exchange);
-	struct buf out = answer_buf();
-
-	(void)finish_success(exchange, answer_success(&head, &out), &out);
+	(void)succeed(exchange, NULL);
 }
 
 bool
-exchange_succeed_with(struct exchange *exchange, struct json *data)
+exchange_succeed_with(struct exchange *exchange, const struct buf *data)
 {
-	struct answer_head head = head_of(exchange);
-	struct buf out = answer_buf();
+	static const struct fail too_long = { .kind = FAIL_INTERNAL,
+		.text = "the answer is too long" };
 
-	return finish_success(exchange, answer_success_with(&head, data, &out),
-	    &out);
+	if (!buf_failed(data) && data->len <= ANSWER_DATA_MAX)
+		return succeed(exchange, data);
+	exchange_fail(exchange, &too_long);
+	return false;
 }
 
 void

@@ -107,11 +107,11 @@ void exchange_client_left(struct exchange *exchange);
 void exchange_succeed(struct exchange *exchange);
 
 /*
- * The same with "data"; takes ${data}. NULL, or a tree that is incomplete for
- * want of memory, is answered with 500. The exchange is over.
- * Returns whether the client was told of the success.
+ * The same with "data": JSON, written with json_write_…() into at most
+ * ANSWER_DATA_MAX bytes; what did not fit is answered with 500. The exchange
+ * is over. Returns whether the client was told of the success.
  */
-bool exchange_succeed_with(struct exchange *exchange, struct json *data);
+bool exchange_succeed_with(struct exchange *exchange, const struct buf *data);
 
 /* Answers with the status that belongs to ${fail}. The exchange is over. */
 void exchange_fail(struct exchange *exchange, const struct fail *fail);

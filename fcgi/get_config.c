@@ -4,14 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/channel.h"
 #include "common/fail.h"
 #include "common/hmac.h"
-#include "common/json.h"
+#include "common/json_write.h"
 #include "common/num.h"
 #include "common/secret.h"
 #include "common/settings.h"
 #include "common/token.h"
+#include "fcgi/answer.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
 #include "fcgi/program.h"
@@ -111,21 +113,33 @@ make_token(struct visit *visit, const struct settings *settings,
 	    fail);
 }
 
-static struct json *
+static void
 describe(const struct visit *visit, const struct settings *settings,
-    const struct request *request)
+    const struct request *request, struct buf *data)
 {
-	struct json *data = json_new_object();
 	char agent_uid[16];
 
 	snprintf(agent_uid, sizeof(agent_uid), "%u", visit->agent_uid);
-	json_put_text(data, "app_id", settings->app_id);
-	json_put_text(data, "token", visit->token);
-	json_put_text(data, "uid", visit->uid);
-	json_put_text(data, "channel_name", visit->channel);
-	json_put_text(data, "agent_uid", agent_uid);
-	json_put_int(data, "expires_at", request->now + settings->token_ttl);
-	return data;
+	json_write_open(data, NULL);
+	json_write_text(data, "app_id", settings->app_id);
+	json_write_text(data, "token", visit->token);
+	json_write_text(data, "uid", visit->uid);
+	json_write_text(data, "channel_name", visit->channel);
+	json_write_text(data, "agent_uid", agent_uid);
+	json_write_int(data, "expires_at", request->now + settings->token_ttl);
+	json_write_close(data);
+}
+
+static void
+succeed(struct exchange *exchange, const struct visit *visit,
+    const struct settings *settings)
+{
+	char bytes[ANSWER_DATA_MAX];
+	struct buf data = BUF_IN(bytes);
+
+	describe(visit, settings, &exchange->request, &data);
+	exchange_succeed_with(exchange, &data);
+	buf_free(&data);
 }
 
 static void
@@ -143,8 +157,7 @@ serve(struct exchange *exchange, struct agora *none)
 	    make_token(&visit, settings, request, &fail) == -1)
 		exchange_fail(exchange, &fail);
 	else
-		exchange_succeed_with(exchange,
-		    describe(&visit, settings, request));
+		succeed(exchange, &visit, settings);
 	secret_wipe(visit.token, sizeof(visit.token));
 }
 

@@ -9,12 +9,15 @@
 #include "common/agent_slot.h"
 #include "common/agents.h"
 #include "common/agora.h"
+#include "common/buf.h"
 #include "common/channel.h"
 #include "common/fail.h"
 #include "common/fields.h"
 #include "common/json.h"
+#include "common/json_write.h"
 #include "common/settings.h"
 #include "common/start.h"
+#include "fcgi/answer.h"
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
 #include "fcgi/gate.h"
@@ -139,11 +142,24 @@ wish_certify(struct wish *wish, const struct settings *settings, int64_t now,
 }
 
 static bool
+succeed(struct exchange *exchange, const char *agent_id, const char *channel)
+{
+	char bytes[ANSWER_DATA_MAX];
+	struct buf data = BUF_IN(bytes);
+
+	json_write_open(&data, NULL);
+	json_write_text(&data, "agent_id", agent_id);
+	json_write_text(&data, "channel_name", channel);
+	json_write_text(&data, "status", "started");
+	json_write_close(&data);
+	return exchange_succeed_with(exchange, &data);
+}
+
+static bool
 answered(void *arg, const char *agent_id, const struct fail *fail)
 {
 	struct pending *pending = arg;
 	struct exchange *exchange = pending->exchange;
-	struct json *data = NULL;
 	bool taken = false;
 
 	exchange_on_leaving(exchange, NULL, NULL);
@@ -152,11 +168,7 @@ answered(void *arg, const char *agent_id, const struct fail *fail)
 	} else if (exchange_gone(exchange)) {
 		exchange_fail(exchange, &client_left);
 	} else {
-		data = json_new_object();
-		json_put_text(data, "agent_id", agent_id);
-		json_put_text(data, "channel_name", pending->channel);
-		json_put_text(data, "status", "started");
-		taken = exchange_succeed_with(exchange, data);
+		taken = succeed(exchange, agent_id, pending->channel);
 	}
 	free(pending);
 	return taken;

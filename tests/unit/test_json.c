@@ -728,7 +728,7 @@ json_print_keeps_to_the_ceiling(void **state)
 }
 
 static void
-json_new_text_replaces_bad_utf8(void **state)
+json_print_replaces_bad_utf8(void **state)
 {
 	struct json *array = json_new_array();
 
@@ -957,7 +957,7 @@ main(void)
 		cmocka_unit_test(json_print_is_compact_and_keeps_order),
 		cmocka_unit_test(json_print_escapes_what_it_must),
 		cmocka_unit_test(json_print_keeps_to_the_ceiling),
-		cmocka_unit_test(json_new_text_replaces_bad_utf8),
+		cmocka_unit_test(json_print_replaces_bad_utf8),
 		cmocka_unit_test(json_free_wipes_strings),
 		cmocka_unit_test(json_free_takes_null),
 	};
