@@ -136,8 +136,11 @@ def test_h07_a_thousand_errors_show_nothing(rig, kind):
         headers = secret if body else secret[1:]
         answer = transport.request(method, path, headers, body.encode())
         assert answer.status in (400, 404, 500), answer.body
-    text = b"".join(log.text() for log in logs)
     if kind != "apache-fcgid":  # Apache has its stderr
+        wait_until(lambda: sum(len(REQUEST.findall(log.text()))
+                               for log in logs) >= before + 1000, 10, "lines")
+    text = b"".join(log.text() for log in logs)
+    if kind != "apache-fcgid":
         assert len(REQUEST.findall(text)) - before == 1000
     if hasattr(transport, "server"):
         for path in (transport.server.folder / "log").iterdir():
@@ -229,8 +232,9 @@ def test_h12_a_request_is_one_line(rig, endpoint, case):
     before = len(program.log.lines())
     answer = parse_cgi(fcgi_client.request(program.socket, params,
                                            body).stdout)
-    lines = [line for line in program.log.lines()[before:]
-             if REQUEST.search(line)]
+    # Lines are written when a round of the loop is over.
+    lines = wait_until(lambda: [line for line in program.log.lines()[before:]
+                                if REQUEST.search(line)], 10, "its line")
     assert len(lines) == 1 and LOG_LINE.match(lines[0]), lines
     assert len(lines[0]) < 1024
     assert f"status={answer.status} ".encode() in lines[0]
