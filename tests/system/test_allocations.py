@@ -662,32 +662,47 @@ def test_e02_a_body_is_read_whole_or_not_at_all(rig, upstream, library,
         subject.close()
 
 
+def ended(subject, logged):
+    """Whether the program is gone; if so, it has said why, or a library is
+    known to crash there."""
+    if not subject.crashed():
+        return False
+    if subject.memory.crash:
+        assert subject.crash_is_known(cold=True), "crashed"
+    else:
+        assert subject.process.returncode == 1
+        assert subject.log.text()[logged:], "not a word"
+    return True
+
+
 def starts_or_ends(subject, params):
-    """Starts a program and sends a request. Returns whether the program
-    still lives; if not, it has said why."""
+    """Starts a program, sends a request, and has no more allocations fail:
+    it answers within the time for new settings, or has ended and said why."""
     logged = len(subject.log.text())
     subject.spawn()
     wait_until(lambda: subject.process.poll() is not None
                or can_connect(subject.socket), 20, "a beginning or an end")
-    if subject.answer(params) is not None:
-        return True
-    time.sleep(0.02)
-    if subject.crashed():
-        if subject.memory.crash:
-            assert subject.crash_is_known(cold=True), "crashed"
-        else:
-            assert subject.process.returncode == 1
-            assert subject.log.text()[logged:], "not a word"
-        return False
-    return True
+    subject.answer(params)
+    subject.memory.disarm()
+    wait_until(lambda: subject.crashed() or answers(subject, params), 15,
+               "a right answer or an end")
+    if not subject.crashed():
+        end(subject)
+    elif subject.memory.crash:
+        assert subject.crash_is_known(cold=True), "crashed"
+    else:
+        assert subject.process.returncode == 1
+        assert subject.log.text()[logged:], "not a word"
 
 
-def serves_later(subject, params):
-    """Whether it answers as it should, within the time for new settings."""
-    def right():
-        answer = subject.answer(params)
-        return answer is not None and answer.status in (200, 400)
-    wait_until(right, 15, "a right answer")
+def answers(subject, params):
+    """Whether it answers as it should."""
+    answer = subject.answer(params)
+    return answer is not None and answer.status in (200, 400)
+
+
+def end(subject):
+    """Has it end."""
     subject.process.terminate()
     assert subject.process.wait(20) == 0
 
@@ -705,7 +720,8 @@ def test_e03_start_without_memory(rig, library, endpoint, shard):
     try:
         subject.serve()
         count, _ = memory.disarm()
-        serves_later(subject, params)
+        assert answers(subject, params)
+        end(subject)
         # The settings are read at the end.
         for number in [*reached(shard, count, 100),
                        *range(count - 60 + shard, count, SHARDS)]:
@@ -713,9 +729,7 @@ def test_e03_start_without_memory(rig, library, endpoint, shard):
                 memory.start_over()
                 memory.arm(number, sticky)
                 try:
-                    if starts_or_ends(subject, params):
-                        memory.disarm()
-                        serves_later(subject, params)
+                    starts_or_ends(subject, params)
                 except AssertionError as error:
                     raise AssertionError(
                         f"allocation {number}, {sticky}: {error}; "
