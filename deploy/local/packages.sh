@@ -53,6 +53,7 @@ needs() {
 			python pytest_timeout python3-pytest-timeout
 			program valgrind valgrind
 			program curl curl
+			program ip iproute2
 		END
 		;;
 	bench)

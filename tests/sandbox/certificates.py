@@ -12,7 +12,8 @@ PREFIXES = ("api", "api-us-west-1", "api-us-east-1", "api-eu-west-1",
             "api-cn-east-1", "api-cn-north-1")
 DOMAINS = ("agora.io", "sd-rtn.com")
 POOL = tuple(f"{prefix}.{domain}" for domain in DOMAINS for prefix in PREFIXES)
-NAMES = ("DNS:localhost", "IP:127.0.0.1", "IP:::1",
+# The address is one that a test may give to a machine of its own.
+NAMES = ("DNS:localhost", "IP:127.0.0.1", "IP:::1", "IP:192.0.2.1",
          *(f"DNS:{host}" for host in POOL))
 KINDS = ("good", "expired", "wrong-host", "self-signed")
 DAYS = "30"

@@ -73,7 +73,21 @@ class Ended:
         return self
 
 
-class Backend:
+class Starts:
+    """Who can post() can start and stop agents."""
+
+    def start(self, *wish):
+        """One start; it never takes longer than promised."""
+        return self.post("start_agent", "/v2/startAgent",
+                         members(*wish)).within(START_S)
+
+    def stop(self, agent_id):
+        """One stop; it never takes longer than promised."""
+        return self.post("stop_agent", "/v2/stopAgent",
+                         {"agentId": agent_id}).within(STOP_S)
+
+
+class Backend(Starts):
     """Programs of a test's own, in one process each, spoken to directly."""
 
     def __init__(self, rig, base=None, workers=0, env=(), wrap=None,
@@ -133,33 +147,11 @@ class Backend:
                             timeout=60 * PATIENCE)
         return Ended(parse_cgi(answer.stdout), time.monotonic() - begun)
 
-    def start(self, *wish):
-        """One start; it never takes longer than promised."""
-        return self.post("start_agent", "/v2/startAgent",
-                         members(*wish)).within(START_S)
 
-    def stop(self, agent_id):
-        """One stop; it never takes longer than promised."""
-        return self.post("stop_agent", "/v2/stopAgent",
-                         {"agentId": agent_id}).within(STOP_S)
+class Web(Starts):
+    """What is asked by way of ${http}, a web server."""
 
-
-class Site(Backend):
-    """The same behind an nginx of their own; start() and stop() go by it."""
-
-    def __init__(self, rig, **how):
-        super().__init__(rig, **how)
-        folder = rig.programs.file("nginx")
-        os.mkdir(folder, 0o755)
-        self.server = servers.Nginx(folder, replace=NO_LIMIT, sockets={
-            name: self.program(name).socket for name in ENDPOINTS})
-        self.http = Http("nginx", self.server)
-
-    def __exit__(self, kind, *unused):
-        if kind:
-            self.server.expect("")  # the first error is the one to show
-        self.server.stop()
-        super().__exit__(kind)
+    http = None
 
     def post(self, name, path, members):
         """The answer to a POST of these members, and how long it took."""
@@ -178,3 +170,23 @@ class Site(Backend):
                 "POST", "/v2/startAgent", [JSON, ("Origin", origin)],
                 json.dumps(body).encode()))
             time.sleep(seconds)
+
+
+class Site(Web, Backend):
+    """A backend behind an nginx of its own; start() and stop() go by it."""
+
+    def __init__(self, rig, replace=(), **how):
+        """${replace} is for servers.Nginx, the rest for Backend."""
+        super().__init__(rig, **how)
+        folder = rig.programs.file("nginx")
+        os.mkdir(folder, 0o755)
+        self.server = servers.Nginx(
+            folder, replace=[*NO_LIMIT, *replace], sockets={
+                name: self.program(name).socket for name in ENDPOINTS})
+        self.http = Http("nginx", self.server)
+
+    def __exit__(self, kind, *unused):
+        if kind:
+            self.server.expect("")  # the first error is the one to show
+        self.server.stop()
+        super().__exit__(kind)
