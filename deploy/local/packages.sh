@@ -72,6 +72,7 @@ needs() {
 			program cppcheck cppcheck
 			program shellcheck shellcheck
 			program readelf binutils
+			program mandoc mandoc
 		END
 		;;
 	esac

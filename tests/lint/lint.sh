@@ -16,6 +16,13 @@ step "shell scripts (shellcheck)"
 find . -path './build*' -prune -o -name '*.sh' -print0 | xargs -0 shellcheck
 shellcheck .ci/run
 
+step "manual pages (mandoc)"
+# Which other pages are installed here, and known to mandoc, is no matter.
+if mandoc -Tlint -W style deploy/man/*.[578] 2>&1 |
+	grep -v -e 'referenced manual not found' -e 'outdated mandoc.db'; then
+	exit 1
+fi
+
 step "architecture (headers, arrows, banned names)"
 /usr/bin/python3 tests/lint/architecture.py
 
