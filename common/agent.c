@@ -1,4 +1,3 @@
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "common/agent_default.h"
 #include "common/agent_file.h"
 #include "common/agent_managed.h"
+#include "common/agent_name.h"
 #include "common/agent_rules.h"
 #include "common/buf.h"
 #include "common/fail.h"
@@ -15,7 +15,6 @@
 #include "common/settings.h"
 #include "common/teller.h"
 
-#define NAME_WINDOW_S 30
 #define BODY_MAX 196608 /* bytes of an agent, its variables filled in */
 #define AVATAR_UID_SIZE 65
 
@@ -199,20 +198,18 @@ agent_free(struct agent *agent)
 
 /* ---- starting one ------------------------------------------------------- */
 
+const char *
+agent_prefix(const struct agent *agent)
+{
+	return agent->prefix;
+}
+
 void
 agent_name(const struct agent_start *start, int64_t now,
     char name[static AGENT_NAME_SIZE])
 {
-	const char *prefix = start->agent->prefix;
-
-	/* The longest that channel.h lets pass. */
-	if (start->own_channel)
-		snprintf(name, AGENT_NAME_SIZE, "%s_%.63s_%.64s", prefix,
-		    start->channel, start->agent_uid);
-	else
-		snprintf(name, AGENT_NAME_SIZE, "%s_%.63s_%.64s_%" PRId64,
-		    prefix, start->channel, start->agent_uid,
-		    now - now % NAME_WINDOW_S);
+	agent_name_make(start->agent->prefix, start->channel, start->agent_uid,
+	    start->own_channel, now, name);
 }
 
 const char *

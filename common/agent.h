@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/agent_name.h"
+
 struct agent;
 struct agent_variables;
 struct buf;
@@ -15,8 +17,6 @@ struct fail;
 struct json;
 struct settings;
 struct teller;
-
-#define AGENT_NAME_SIZE 200 /* bytes, with the NUL */
 
 /*
  * Makes an agent of the ${len} bytes of an agent file at ${text}, or the
@@ -53,10 +53,14 @@ struct agent_start {
 };
 
 /*
- * Writes the agent's name, the idempotency key of a start, to ${name}:
- * agent_<channel>_<agent uid> for our own channels, which carry time and
- * nonce; with _<start of the 30 s window that ${now} is in> for others. A
- * "name" in the agent's file takes the place of "agent".
+ * With what the names of its agents begin: the "name" of its file, or "agent".
+ * Borrowed.
+ */
+const char *agent_prefix(const struct agent *agent);
+
+/*
+ * Writes the agent's name, the idempotency key of a start, to ${name}; see
+ * agent_name.h. ${now} is seconds since 1970.
  */
 void agent_name(const struct agent_start *start, int64_t now,
     char name[static AGENT_NAME_SIZE]);

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/agent.h"
+#include "common/agent_name.h"
 #include "common/fail.h"
 
 struct http_result;

@@ -196,6 +196,16 @@ name_parse(const char *name, int64_t *issued,
 }
 
 bool
+channel_has_form(const char *name, int64_t *issued)
+{
+	uint8_t nonce[CHANNEL_NONCE_SIZE];
+	size_t len = strnlen(name, CHANNEL_SIZE);
+
+	return len < CHANNEL_SIZE && name_parse(name, issued, nonce) == 0 &&
+	    strspn(name + len - MAC_CHARS, base32) == MAC_CHARS;
+}
+
+bool
 channel_issued(const char *certificate, const char *name, const char *uid,
     int64_t *issued)
 {

@@ -69,6 +69,12 @@ bool channel_issued(const char *certificate, const char *name, const char *uid,
     int64_t *issued);
 
 /*
+ * Answers whether ${name} looks like an issued one, and sets ${issued} as above,
+ * or to anything. Whose it is the MAC would say, which needs the user's uid.
+ */
+bool channel_has_form(const char *name, int64_t *issued);
+
+/*
  * Answers whether ${name} was issued to the user ${uid} and is not older than
  * ${ttl} seconds, the life of the token that came with it, at ${now}. A minute
  * in the future is forgiven: another machine's clock.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/agent.h"
+#include "common/agent_name.h"
 #include "common/agora.h"
 #include "common/channel.h"
 #include "common/claim.h"
@@ -106,16 +107,6 @@ is_old(const struct start *start, const struct agora_answer *answer,
 	    start_ts + answer->clock_ahead < start->now - OLD_S;
 }
 
-static void
-name_with_suffix(const struct start *start, char name[static AGENT_NAME_SIZE])
-{
-	if (start->policy.suffix == 0)
-		snprintf(name, AGENT_NAME_SIZE, "%s", start->name);
-	else
-		snprintf(name, AGENT_NAME_SIZE, "%.180s_r%d", start->name,
-		    start->policy.suffix);
-}
-
 static enum start_event_kind
 look_outcome(const struct start *start, const struct agora_answer *answer)
 {
@@ -129,7 +120,7 @@ look_outcome(const struct start *start, const struct agora_answer *answer)
 	/* What was merely listed may be anybody's; a conflict had our name. */
 	if (said->name[0] == '\0' && start->policy.state == START_AT_VERIFYING)
 		return START_AGENT_UNCLEAR;
-	name_with_suffix(start, name);
+	agent_name_after(start->name, start->policy.suffix, name);
 	if (said->name[0] != '\0' && strcmp(said->name, name) != 0)
 		return START_AGENT_FOREIGN;
 	if (said->life == AGORA_DEAD)
@@ -231,7 +222,7 @@ do_join(struct start *start, const struct start_step *step)
 		.again = start->policy.joins > 1 };
 
 	start->fail = (struct fail){ 0 };
-	name_with_suffix(start, name);
+	agent_name_after(start->name, start->policy.suffix, name);
 	if (request_init(start, &request, base, &start->fail) == -1)
 		return -1;
 	if (step->retry)

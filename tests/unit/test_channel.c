@@ -238,6 +238,29 @@ test_other_user_or_certificate_is_foreign(void **state)
 }
 
 /* D02: a name lives as long as its token; clocks differ by a minute. */
+/* Whoever issued it, and to whom: the form alone. */
+static void
+test_the_form_of_names(void **state)
+{
+	static const char *const others[] = { "", "demo", "channel_1770199765",
+		SIXTY_FOUR, "channel_1770199765_aaaqeayeuvqryglaqas26tjprud",
+		"channel_1770199765_aaaqeayeuvqryglaqas26tjprudnn",
+		"channel_1770199765_aaaqeayeuvqryglaqas26tjprud1",
+		"channel_1770199765_Aaaqeayeuvqryglaqas26tjprudn",
+		"channel_01770199765_aaaqeayeuvqryglaqas26tjprudn",
+		"channel_x_aaaqeayeuvqryglaqas26tjprudn" };
+	int64_t issued = 0;
+
+	(void)state;
+	assert_true(channel_has_form(NAME, &issued));
+	assert_int_equal(issued, NOW);
+	assert_true(channel_has_form("channel_7_22222222222222222222zzzzzzzz",
+	    &issued));
+	assert_int_equal(issued, 7);
+	for (size_t i = 0; i < COUNT(others); i++)
+		assert_false(channel_has_form(others[i], &issued));
+}
+
 static void
 test_a_name_ages(void **state)
 {
@@ -470,6 +493,7 @@ main(void)
 		cmocka_unit_test(test_other_spellings_are_foreign),
 		cmocka_unit_test(test_a_time_of_25_digits_is_foreign),
 		cmocka_unit_test(test_other_user_or_certificate_is_foreign),
+		cmocka_unit_test(test_the_form_of_names),
 		cmocka_unit_test(test_a_name_ages),
 		cmocka_unit_test(test_renewal_gives_the_same_agent_uid),
 		cmocka_unit_test(test_name_and_uid_do_not_run_together),
