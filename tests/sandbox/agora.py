@@ -3,6 +3,7 @@ them, with every call entered in the ledger and open to faults.
 """
 
 import asyncio
+import itertools
 import json
 import re
 import secrets
@@ -254,7 +255,7 @@ class Agora:
     _check_leave = _check_get = _check_agent
 
     def _check_list(self, call):
-        for name in ("from_time", "to_time", "limit", "cursor"):
+        for name in ("from_time", "to_time", "limit"):
             text = call.request.query.get(name, "")
             if text and not (text.isascii() and text.isdecimal()):
                 raise rules.Refused(400, "InvalidFieldValue",
@@ -263,6 +264,10 @@ class Agora:
             if state not in map(str, range(len(STATES))):
                 raise rules.Refused(400, "InvalidFieldValue",
                                     "state is not a list of 0..6")
+        cursor = call.request.query.get("cursor")
+        if cursor and cursor not in self.agents.by_id:
+            raise rules.Refused(400, "InvalidFieldValue",
+                                "cursor is not an agent")
 
     # -- The calls themselves -----------------------------------------------
 
@@ -300,18 +305,24 @@ class Agora:
         since = int(query.get("from_time") or now - LIST_SECONDS)
         until = int(query.get("to_time") or now)
         limit = int(query.get("limit") or LIST_LIMIT)
-        start = int(query.get("cursor") or 0)
         states = [STATES[int(s)] for s in query.get("state", "2").split(",")]
         channel = None if do.get("unfiltered") else query.get("channel")
-        found = [agent for agent in self.agents.all(channel)
-                 if agent.status in states
-                 and since <= agent.start_ts <= until]
-        shown = found[start:start + limit]
-        more = start + limit < len(found)
+
+        def wanted(agent):
+            return (agent.status in states
+                    and since <= agent.start_ts <= until)
+        agents = self.agents.all(channel)
+        # The next page begins with the agent that the cursor names; should
+        # that one have ended meanwhile, with the one behind it.
+        cursor = query.get("cursor")
+        left = itertools.dropwhile(
+            lambda agent: cursor and agent.agent_id != cursor, agents)
+        found = list(filter(wanted, left))
+        shown, rest = found[:limit], found[limit:]
         return wire.json_response(200, {
             "data": {"count": len(shown), "list": [
                 {"start_ts": agent.start_ts, "status": agent.status,
                  "agent_id": agent.agent_id} for agent in shown]},
-            "meta": {"cursor": str(start + limit) if more else "",
-                     "total": len(found)},
+            "meta": {"cursor": rest[0].agent_id if rest else "",
+                     "total": len(list(filter(wanted, agents)))},
             "status": "ok"})

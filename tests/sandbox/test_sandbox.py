@@ -137,9 +137,18 @@ def test_list_channel_is_percent_decoded(sandbox):
 def test_list_in_pages(sandbox):
     ids = [sandbox.join(f"room{n}").json()["agent_id"] for n in range(5)]
     page, meta = listed(sandbox, "?limit=3")
-    assert page == ids[:3] and meta["total"] == 5
-    page, meta = listed(sandbox, f"?limit=3&cursor={meta['cursor']}")
-    assert page == ids[3:] and meta["cursor"] == ""
+    assert page == ids[:3] and meta == {"cursor": ids[3], "total": 5}
+    page, meta = listed(sandbox, f"?limit=3&cursor={ids[3]}")
+    assert page == ids[3:] and meta == {"cursor": "", "total": 5}
+
+
+def test_list_in_pages_while_agents_end(sandbox):
+    ids = [sandbox.join(f"room{n}").json()["agent_id"] for n in range(6)]
+    meta = listed(sandbox, "?limit=2")[1]
+    for agent_id in (ids[0], ids[2]):
+        sandbox.leave(agent_id)
+    page, meta = listed(sandbox, f"?limit=2&cursor={meta['cursor']}")
+    assert page == ids[3:5] and meta == {"cursor": ids[5], "total": 4}
 
 
 def test_list_from_time(sandbox):
@@ -151,7 +160,8 @@ def test_list_from_time(sandbox):
     assert listed(sandbox, f"?from_time={since}")[0] == [new]
 
 
-@pytest.mark.parametrize("query", ["?state=7", "?state=x", "?limit=-1"])
+@pytest.mark.parametrize("query", ["?state=7", "?state=x", "?limit=-1",
+                                   "?cursor=20"])
 def test_list_refuses_nonsense(sandbox, query):
     answer = sandbox.call("GET", "/agents" + query)
     assert answer.status == 400
