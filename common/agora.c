@@ -20,13 +20,14 @@
 
 #define BODY_TOKEN_S 3600
 #define BODY_MAX 262144 /* bytes; three texts, every byte escaped */
-#define PATH_SIZE 320   /* bytes, with the NUL */
+#define PATH_SIZE 800   /* bytes, with the NUL */
 _Static_assert(sizeof("/v2/projects//agents//leave") + SETTINGS_ID_SIZE +
 	    AGORA_ID_SIZE <=
 	PATH_SIZE,
     "the path of a leave must fit");
-_Static_assert(sizeof("/v2/projects//agents?channel=&state=2") +
-	    SETTINGS_ID_SIZE + 3 * CHANNEL_SIZE <=
+_Static_assert(sizeof("/v2/projects//agents?channel=&state=2"
+		      "&from_time=-9223372036854775808&limit=20&cursor=") +
+	    SETTINGS_ID_SIZE + 3 * CHANNEL_SIZE + 3 * AGORA_CURSOR_SIZE <=
 	PATH_SIZE,
     "the path of a list must fit");
 
@@ -310,6 +311,29 @@ add_encoded(struct buf *out, const char *text)
 	}
 }
 
+static void
+compose_list(const struct agora_request *request, struct buf *url)
+{
+	if (request->channel == NULL && request->since == 0) {
+		buf_text(url, "agents?limit=1");
+		return;
+	}
+	buf_text(url, "agents?");
+	if (request->channel != NULL) {
+		buf_text(url, "channel=");
+		add_encoded(url, request->channel);
+		buf_text(url, "&");
+	}
+	buf_format(url, "state=%d", request->state);
+	if (request->since != 0)
+		buf_format(url, "&from_time=%" PRId64 "&limit=%d",
+		    request->since, AGORA_LISTED_MAX);
+	if (request->cursor != NULL && request->cursor[0] != '\0') {
+		buf_text(url, "&cursor=");
+		add_encoded(url, request->cursor);
+	}
+}
+
 /* Every byte of an agent id may stand in a path as it is. */
 static void
 compose_path(const struct agora_request *request, struct buf *url)
@@ -322,12 +346,8 @@ compose_path(const struct agora_request *request, struct buf *url)
 		buf_format(url, "agents/%s/leave", request->agent_id);
 	} else if (request->call == AGORA_GET) {
 		buf_format(url, "agents/%s", request->agent_id);
-	} else if (request->channel != NULL) {
-		buf_text(url, "agents?channel=");
-		add_encoded(url, request->channel);
-		buf_format(url, "&state=%d", request->state);
 	} else {
-		buf_text(url, "agents?limit=1");
+		compose_list(request, url);
 	}
 }
 

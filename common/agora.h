@@ -64,8 +64,10 @@ struct agora_request {
 	const char *agent_id; /* checked already */
 
 	/* AGORA_LIST: */
-	const char *channel; /* or NULL: of all channels, one agent */
-	int state;           /* 1 STARTING, 2 RUNNING */
+	const char *channel; /* or NULL: of all channels */
+	int state;           /* 0 IDLE, 1 STARTING, 2 RUNNING, 5 RECOVERING */
+	int64_t since;       /* seconds since 1970; 0: two hours ago */
+	const char *cursor;  /* of the page before; NULL or "": the first */
 };
 
 /* How a call ended. */
@@ -89,9 +91,9 @@ struct agora_answer {
  *   header and another one, of 3600 s, for the agent in the body
  * - POST /agents/{id}/leave
  * - GET /agents/{id}
- * - GET /agents?channel=…&state=…; without a channel ?limit=1, which changes
- *   and costs nothing: AGORA_DONE then means that app id and certificate are
- *   accepted
+ * - GET /agents?channel=…&state=…&from_time=…; with neither ->channel nor
+ *   ->since ?limit=1, which changes and costs nothing: AGORA_DONE then means
+ *   that app id and certificate are accepted
  * The last three carry a header token for channel "stop" and account "0".
  * Header tokens live TOKEN_EXPIRE_MAX.
  * ${done} is called exactly once, from the loop.

@@ -41,18 +41,6 @@ read_agent_id(const struct json *json, const char *const keys[],
 	}
 }
 
-static void
-read_reason(const struct json *json, char reason[static FAIL_REASON_SIZE])
-{
-	const char *text = json_text(json, "reason");
-	size_t len = 0;
-
-	while (text != NULL && ascii_is_alpha(text[len]))
-		len++;
-	if (len > 0 && text[len] == '\0' && len < FAIL_REASON_SIZE)
-		memcpy(reason, text, len + 1);
-}
-
 /* (Agora REST, the states of an agent.) */
 static enum agora_life
 life_of(const char *status)
@@ -76,15 +64,42 @@ life_of(const char *status)
 	return AGORA_LIFE_UNSAID;
 }
 
+/* A word for a person to read, and so nothing but letters. */
+static void
+read_word(const char *text, char *word, size_t size)
+{
+	size_t len = 0;
+
+	while (text != NULL && ascii_is_alpha(text[len]))
+		len++;
+	if (len > 0 && text[len] == '\0' && len < size)
+		memcpy(word, text, len + 1);
+}
+
 static void
 read_agent(const struct json *json, struct agora_said *said)
 {
 	const char *name = json_text(json, "name");
+	const char *status = json_text(json, "status");
 
-	said->life = life_of(json_text(json, "status"));
+	said->life = life_of(status);
+	read_word(status, said->status, sizeof(said->status));
 	said->start_ts = json_int(json, "start_ts", 0);
 	if (name != NULL)
 		snprintf(said->name, sizeof(said->name), "%s", name);
+}
+
+/* Absent, null or empty on the last page. */
+static void
+read_cursor(const struct json *json, struct agora_said *said)
+{
+	const struct json *meta = json_member(json, "meta");
+	const char *cursor = json_text(meta, "cursor");
+
+	if (cursor != NULL && strlen(cursor) < sizeof(said->cursor))
+		memcpy(said->cursor, cursor, strlen(cursor) + 1);
+	else if (json_member(meta, "cursor") != NULL)
+		said->cut = true;
 }
 
 /* One whose id is not legal counts, but cannot be named. */
@@ -104,6 +119,8 @@ read_list(const struct json *json, struct agora_said *said)
 		read_agent_id(item, keys, agent->agent_id);
 		agent->start_ts = json_int(item, "start_ts", 0);
 	}
+	said->cut = item != NULL;
+	read_cursor(json, said);
 }
 
 void
@@ -124,7 +141,8 @@ agora_read(const struct http_result *result, struct agora_said *said)
 	read_agent_id(json, keys, said->agent_id);
 	read_agent(json, said);
 	read_list(json, said);
-	read_reason(json, said->reason);
+	read_word(json_text(json, "reason"), said->reason,
+	    sizeof(said->reason));
 	said->from_service =
 	    detail != NULL || json_text(json, "reason") != NULL;
 	said->shutting_down =

@@ -38,7 +38,9 @@ enum agora_call {
 	AGORA_LIST, /* of agents */
 };
 
-#define AGORA_LISTED_MAX 20 /* agents of one list; the service's own limit */
+#define AGORA_LISTED_MAX 20   /* agents of one page; the service's default */
+#define AGORA_CURSOR_SIZE 129 /* bytes, with the NUL; today an agent id */
+#define AGORA_STATUS_SIZE 16  /* bytes, with the NUL */
 
 /* What a GET says about an agent. */
 enum agora_life {
@@ -57,11 +59,17 @@ struct agora_said {
 
 	/* Of a GET: */
 	enum agora_life life;
-	char name[AGENT_NAME_SIZE]; /* "" if it says none */
-	int64_t start_ts;           /* seconds since 1970, 0 if it says none */
+	char status[AGORA_STATUS_SIZE]; /* its word, A-Z only, or "" */
+	char name[AGENT_NAME_SIZE];     /* "" if it says none */
+	int64_t start_ts; /* seconds since 1970, 0 if it says none */
 
-	/* Of a list: how many, and which. */
+	/*
+	 * Of a list: how many, and which. ->cut: there were more than fit,
+	 * or the next page cannot be asked for.
+	 */
 	bool is_list;
+	bool cut;
+	char cursor[AGORA_CURSOR_SIZE]; /* of the next page; "": the last */
 	size_t listed;
 	struct agora_listed {
 		char agent_id[AGORA_ID_SIZE];

@@ -519,6 +519,89 @@ test_list_of_a_channel(void **state)
 	assert_string_equal(seen.said.agent[1].agent_id, "");
 }
 
+/* Page by page. */
+static void
+test_list_of_all_channels(void **state)
+{
+	send_call((struct agora_request){ .call = AGORA_LIST,
+	    .state = 1,
+	    .since = 1770000000 });
+	assert_string_equal(wire.url,
+	    FIXED "/v2/projects/" APP_ID
+		  "/agents?state=1&from_time=1770000000&limit=20");
+	reply(100,
+	    answered(200,
+		"{\"data\":{\"count\":1,\"list\":[{\"agent_id\":\"A\"}]},"
+		"\"meta\":{\"cursor\":\"a/b ==\",\"total\":2}}"));
+	expect_end(AGORA_DONE, FAIL_NONE);
+	assert_string_equal(seen.said.cursor, "a/b ==");
+	assert_false(seen.said.cut);
+	setup(state);
+	send_call((struct agora_request){ .call = AGORA_LIST,
+	    .state = 1,
+	    .since = 1770000000,
+	    .cursor = "a/b ==" });
+	assert_string_equal(wire.url,
+	    FIXED "/v2/projects/" APP_ID
+		  "/agents?state=1&from_time=1770000000&limit=20"
+		  "&cursor=a%2Fb%20%3D%3D");
+	reply(1, answered(200, "{}"));
+}
+
+static void
+expect_cursor(void **state, const char *meta, const char *cursor, bool cut)
+{
+	char body[400];
+
+	snprintf(body, sizeof(body), "{\"data\":{\"list\":[]},\"meta\":%s}",
+	    meta);
+	setup(state);
+	list();
+	reply(1, answered(200, body));
+	assert_string_equal(seen.said.cursor, cursor);
+	assert_int_equal(seen.said.cut, cut);
+}
+
+static void
+test_cursors(void **state)
+{
+	char longest[AGORA_CURSOR_SIZE], meta[200];
+
+	memset(longest, '%', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	expect_cursor(state, "null", "", false);
+	expect_cursor(state, "{}", "", false);
+	expect_cursor(state, "{\"cursor\":null}", "", false);
+	expect_cursor(state, "{\"cursor\":\"\"}", "", false);
+	snprintf(meta, sizeof(meta), "{\"cursor\":\"%s\"}", longest);
+	expect_cursor(state, meta, longest, false);
+	snprintf(meta, sizeof(meta), "{\"cursor\":\"%sx\"}", longest);
+	expect_cursor(state, meta, "", true);
+	expect_cursor(state, "{\"cursor\":20}", "", true);
+	expect_cursor(state, "{\"cursor\":\"a\\u0000b\"}", "", true);
+}
+
+/* The longest URL that there can be is not cut. */
+static void
+test_longest_list(void **state)
+{
+	char channel[CHANNEL_SIZE], cursor[AGORA_CURSOR_SIZE];
+
+	(void)state;
+	memset(channel, ' ', sizeof(channel));
+	channel[sizeof(channel) - 1] = '\0';
+	memset(cursor, '%', sizeof(cursor));
+	cursor[sizeof(cursor) - 1] = '\0';
+	send_call((struct agora_request){ .call = AGORA_LIST,
+	    .channel = channel,
+	    .since = INT64_MIN,
+	    .cursor = cursor });
+	assert_string_equal(wire.url + strlen(wire.url) - 6, "%25%25");
+	assert_int_equal(strlen(strstr(wire.url, "cursor=")),
+	    strlen("cursor=") + 3 * strlen(cursor));
+	reply(1, answered(200, "{}"));
+}
+
 static void
 test_long_list_is_cut(void **state)
 {
@@ -533,6 +616,7 @@ test_long_list_is_cut(void **state)
 	list();
 	reply(1, answered(200, body));
 	assert_int_equal(seen.said.listed, AGORA_LISTED_MAX);
+	assert_true(seen.said.cut);
 }
 
 static void
@@ -550,6 +634,7 @@ test_look_at_an_agent(void **state)
 		{ "FAILED", AGORA_DEAD },
 		{ "IDLE", AGORA_LIFE_UNSAID },
 		{ "running", AGORA_LIFE_UNSAID },
+		{ "", AGORA_LIFE_UNSAID },
 	};
 	char body[256];
 
@@ -566,6 +651,7 @@ test_look_at_an_agent(void **state)
 		reply(1, answered(200, body));
 		expect_end(AGORA_DONE, FAIL_NONE);
 		assert_int_equal(seen.said.life, rows[i].life);
+		assert_string_equal(seen.said.status, rows[i].status);
 		assert_string_equal(seen.said.name, "n");
 		assert_int_equal(seen.said.start_ts, 5);
 	}
@@ -1046,6 +1132,9 @@ main(void)
 		TEST(test_list_request),
 		TEST(test_list_refused),
 		TEST(test_list_of_a_channel),
+		TEST(test_list_of_all_channels),
+		TEST(test_cursors),
+		TEST(test_longest_list),
 		TEST(test_long_list_is_cut),
 		TEST(test_look_at_an_agent),
 		TEST(test_conflict_names_the_agent),
