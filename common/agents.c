@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/agent.h"
 #include "common/agent_slot.h"
 #include "common/agents.h"
 #include "common/ascii.h"
@@ -367,6 +368,17 @@ agents_find(struct agents *agents, const char *profile, struct fail *fail)
 	else if (slot->agent == NULL)
 		refuse(slot, fail);
 	return slot != NULL ? slot->agent : NULL;
+}
+
+const char *
+agents_prefix(const struct agents *agents, size_t i)
+{
+	const struct agent_slot *slot;
+
+	if (i > agents->len)
+		return NULL;
+	slot = i == 0 ? &agents->usual : agents->profile[i - 1];
+	return slot->agent != NULL ? agent_prefix(slot->agent) : "";
 }
 
 /* ---- --check ------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #define COMMON_AGENTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 struct agent;
@@ -46,6 +47,12 @@ bool agents_changed(const struct agents *agents);
  */
 struct agent *agents_find(struct agents *agents, const char *profile,
     struct fail *fail);
+
+/*
+ * With what the names of the ${i}th agent begin, from 0; borrowed like an
+ * agent. "" where a file was never good, NULL past the last one.
+ */
+const char *agents_prefix(const struct agents *agents, size_t i);
 
 /*
  * --check: says on ${out} which files there are and all that is wrong with

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 enum log_level {
+	LOG_LEVEL_NONE = 0, /* for a program that says all itself */
 	LOG_LEVEL_ERROR = 3,
 	LOG_LEVEL_WARN = 4,
 	LOG_LEVEL_INFO = 6,

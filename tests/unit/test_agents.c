@@ -232,6 +232,21 @@ a_profile_must_be_there(void **state)
 }
 
 static void
+prefixes_are_those_of_all_files(void **state)
+{
+	(void)state;
+	write_agent("agent.json", "usual");
+	write_file("profiles/a.json", "{\"name\":\"shop\"}");
+	write_broken("profiles/b.json", "{\"name\":\"broken\"");
+	load();
+	assert_string_equal(agents_prefix(agents, 0), "agent");
+	assert_string_equal(agents_prefix(agents, 1), "shop");
+	assert_string_equal(agents_prefix(agents, 2), "");
+	assert_null(agents_prefix(agents, 3));
+	assert_null(agents_prefix(agents, SIZE_MAX));
+}
+
+static void
 a_change_is_noticed(void **state)
 {
 	(void)state;
@@ -592,6 +607,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_file_and_the_profiles_are_found),
 		TEST(a_profile_must_be_there),
+		TEST(prefixes_are_those_of_all_files),
 		TEST(a_change_is_noticed),
 		TEST(a_young_file_is_read_again),
 		TEST(a_file_with_an_old_date_is_young_too),

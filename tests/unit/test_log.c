@@ -100,6 +100,8 @@ log_level_drops_what_is_above(void **state)
 	log_warn("no");
 	log_info("no");
 	log_error("yes");
+	log_set_level(LOG_LEVEL_NONE);
+	log_error("no");
 	catch_end(&caught);
 	assert_string_equal(caught.text, "<3>agora-agent: yes\n");
 }
