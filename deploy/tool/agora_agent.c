@@ -4,9 +4,15 @@
 #include <sys/resource.h>
 
 #include "common/sys.h"
+#include "deploy/tool/commands.h"
 #include "deploy/tool/tool.h"
 
 const struct tool_command tool_commands[] = {
+	{ "ps", "[--all] [--json]",
+	    "list our running agents, with --all those of others too", ps_run },
+	{ "stop", "ID...", "stop running agents", stop_run },
+	{ "reap", "--older 15m [--any-channel] [--dry-run] [--json]",
+	    "stop our agents that run for longer", reap_run },
 	{ NULL, NULL, NULL, NULL },
 };
 
@@ -31,6 +37,17 @@ find(const char *name)
 		if (strcmp(command->name, name) == 0)
 			return command;
 	return NULL;
+}
+
+int
+tool_misuse(const char *name)
+{
+	const struct tool_command *command = find(name);
+
+	if (command != NULL)
+		fprintf(stderr, "usage: agora-agent %s %s\n", command->name,
+		    command->usage);
+	return TOOL_USAGE;
 }
 
 /* Memory holds the certificate: no crash may write it to a disk. */

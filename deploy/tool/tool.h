@@ -25,4 +25,9 @@ struct tool_command {
 /* What agora_agent.c knows, in the order of its help; the last has no name. */
 extern const struct tool_command tool_commands[];
 
+/*
+ * Says on stderr how the command ${name} is called. Returns TOOL_USAGE.
+ */
+int tool_misuse(const char *name);
+
 #endif
