@@ -6,6 +6,7 @@
 
 #include "common/agent.h"
 #include "common/agent_file.h"
+#include "common/agent_name.h"
 #include "common/buf.h"
 #include "common/fail.h"
 #include "common/fields.h"
@@ -66,11 +67,14 @@ check_body(struct agent *agent)
 	struct agent_tokens tokens = { .app_id = WORLD_APP_ID, .agent = "007" };
 	struct buf text = BUF(BODY_MAX);
 	char name[AGENT_NAME_SIZE];
+	struct agent_name read;
 	struct json *root, *body, *uids;
 
 	if (agent_avatar_uid(agent) != NULL)
 		tokens.avatar = "007avatar";
 	agent_name(&start, WORLD_NOW, name);
+	CHECK(agent_name_read(name, agent_prefix(agent), &read) == 0);
+	CHECK(strcmp(read.channel, "room") == 0);
 	CHECK(agent_join_body(&start, name, &tokens, &text, NULL) == 0);
 	CHECK(utf8_valid(buf_str(&text), text.len));
 	root = json_parse(buf_str(&text), text.len, NULL);

@@ -4,9 +4,11 @@
  */
 #include <string.h>
 
+#include "common/agent_name.h"
 #include "common/agora_outcome.h"
 #include "common/ascii.h"
 #include "common/buf.h"
+#include "common/channel.h"
 #include "common/fail.h"
 #include "common/http.h"
 #include "common/json.h"
@@ -23,6 +25,27 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+/* Whoever gave it. What is read as ours is a name that we would give. */
+static void
+check_name(const char *name)
+{
+	char made[AGENT_NAME_SIZE];
+	struct agent_name read;
+
+	if (agent_name_read(name, "agent", &read) == -1)
+		return;
+	CHECK(channel_name_check(read.channel, "", NULL) == 0);
+	CHECK(channel_uid_check(read.agent_uid, "", NULL) == 0);
+	CHECK(read.since <= read.until);
+	(void)agent_name_fits(&read, read.since);
+	if (read.until == INT64_MAX)
+		CHECK(channel_has_form(read.channel, &read.since));
+	agent_name_make("agent", read.channel, read.agent_uid,
+	    read.until == INT64_MAX, read.since, made);
+	CHECK(strncmp(name, made, strlen(made)) == 0);
+	CHECK(strlen(name) <= strlen(made) + 3);
+}
+
 static void
 check_said(const struct agora_said *said)
 {
@@ -31,6 +54,10 @@ check_said(const struct agora_said *said)
 	CHECK(said->agent_id[0] == '\0' ||
 	    agora_id_check(said->agent_id, NULL) == 0);
 	CHECK(strlen(said->name) < sizeof(said->name));
+	check_name(said->name);
+	CHECK(strlen(said->cursor) < sizeof(said->cursor));
+	for (i = 0; said->status[i] != '\0'; i++)
+		CHECK(ascii_is_alpha(said->status[i]));
 	CHECK(said->life <= AGORA_DEAD);
 	CHECK(said->listed <= AGORA_LISTED_MAX);
 	CHECK(said->is_list || said->listed == 0);

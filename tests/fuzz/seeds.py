@@ -148,8 +148,13 @@ def answers():
         yield "200\n" + json.dumps({
             "agent_id": "A1B2C3", "name": "agent_c_1_1770199740",
             "start_ts": NOW, "status": status})
+    for name in (f"agent_channel_{NOW}_{'ab23' * 7}_58888506",
+                 "agent_my_room_bot_7_1770199740_r2"):
+        yield "200\n" + json.dumps({"name": name, "status": "RUNNING"})
     yield "200\n" + json.dumps({"data": {"list": [
         {"agent_id": f"A{n}", "start_ts": NOW - n} for n in range(22)]}})
+    yield "200\n" + json.dumps({"data": {"list": [{"agent_id": "A1"}]},
+                                "meta": {"cursor": "A2", "total": 2}})
     yield "409\n" + json.dumps({"detail": "exists", "taskId": "A1B2C3"})
     yield "400\n" + json.dumps({
         "detail": "agent is already in the process of shutting down",
