@@ -9,9 +9,12 @@
 #include "common/loop.h"
 #include "fcgi/connection.h"
 #include "fcgi/listen.h"
+#include "fcgi/notify.h"
 #include "fcgi/responder.h"
 #include "fcgi/service.h"
 #include "fcgi/signals.h"
+
+extern char **environ;
 
 #define ACCEPT_BATCH 1024   /* connections per wake-up */
 #define ACCEPT_RETRY_MS 100 /* pause when descriptors ran out */
@@ -28,6 +31,7 @@ struct responder {
 	struct loop_watch signal_watch;
 	struct loop_timer drain_timer;
 	struct loop_timer rest_timer;
+	struct notify notify;
 	int status;
 };
 
@@ -171,6 +175,7 @@ stop_serving(struct responder *responder)
 
 	if (responder->connections.stopping)
 		return;
+	notify_stopping(&responder->notify);
 	loop_timer_clear(loop, &responder->accept_timer);
 	loop_unwatch(loop, &responder->accept_watch);
 	listener_hide(responder->listener);
@@ -218,7 +223,10 @@ responder_open(struct responder *responder)
 	if (loop_watch(responder->service->loop, &responder->signal_watch,
 		EPOLLIN) == -1)
 		return -1;
-	return listen_start(responder);
+	if (listen_start(responder) == -1)
+		return -1;
+	notify_open(&responder->notify, responder->service->loop, environ);
+	return 0;
 }
 
 int
@@ -226,7 +234,8 @@ responder_serve(struct service *service, struct listener *listener)
 {
 	struct responder responder = { .service = service,
 		.listener = listener,
-		.signal_watch.fd = -1 };
+		.signal_watch.fd = -1,
+		.notify.fd = -1 };
 
 	log_gather(true);
 	if (responder_open(&responder) == -1 || loop_run(service->loop) == -1) {
@@ -234,6 +243,7 @@ responder_serve(struct service *service, struct listener *listener)
 		responder.status = 1;
 	}
 	connections_close(&responder.connections);
+	notify_close(&responder.notify);
 	if (responder.signal_watch.fd != -1)
 		close(responder.signal_watch.fd);
 	listener_hide(listener);

@@ -16,8 +16,12 @@
 #include "common/settings.h"
 #include "common/sys.h"
 #include "fcgi/listen.h"
+#include "fcgi/notify.h"
+#include "fcgi/pulse.h"
 #include "fcgi/signals.h"
 #include "fcgi/workers.h"
+
+extern char **environ;
 
 #define LIVED_MS 250       /* one that lived shorter is replaced with a pause */
 #define PAUSE_FIRST_MS 100 /* doubled each time, up to */
@@ -51,6 +55,8 @@ struct parent {
 	struct loop_watch away_watch; /* the socket, while nobody serves */
 	struct loop_timer settle_timer, again_timer;
 	struct leaving *leaving;
+	struct notify notify;
+	struct pulses pulses;
 	int secrets; /* descriptor for the workers, or -1 */
 	char program[PATH_MAX];
 	int count;
@@ -74,7 +80,8 @@ hand_over(int fd)
 
 /* In the child: becomes the program, with the socket as descriptor 0. */
 static _Noreturn void
-become_worker(const struct parent *parent, pid_t parent_pid)
+become_worker(const struct parent *parent, const struct pulse *pulse,
+    pid_t parent_pid)
 {
 	char name[PATH_MAX];
 	char *argv[] = { name, NULL };
@@ -86,7 +93,9 @@ become_worker(const struct parent *parent, pid_t parent_pid)
 	signals_hold(); /* SIGCHLD is ours; the others wait for its loop */
 	if (parent->secrets != -1)
 		fcntl(parent->secrets, F_SETFD, 0);
-	if (hand_over(parent->listener->fd) != -1)
+	unsetenv("NOTIFY_SOCKET"); /* the service manager listens to us alone */
+	if (pulse_hand_over(pulse) != -1 &&
+	    hand_over(parent->listener->fd) != -1)
 		execv(parent->program, argv);
 	log_error("workers: %s: %s", parent->program, strerror(errno));
 	_exit(127);
@@ -137,6 +146,7 @@ turn_away_end(struct parent *parent)
 static int
 spawn(struct worker *worker)
 {
+	struct pulse *pulse = pulse_new(&worker->parent->pulses);
 	pid_t parent_pid = getpid();
 	pid_t pid;
 
@@ -144,7 +154,8 @@ spawn(struct worker *worker)
 	worker->born = sys_monotonic_ms();
 	pid = fork();
 	if (pid == 0)
-		become_worker(worker->parent, parent_pid);
+		become_worker(worker->parent, pulse, parent_pid);
+	pulse_feel(pulse, pid);
 	if (pid == -1) {
 		log_error("workers: fork: %s", strerror(errno));
 		return -1;
@@ -382,6 +393,7 @@ stop_all(struct parent *parent)
 	if (parent->stopping)
 		return;
 	parent->stopping = true;
+	notify_stopping(&parent->notify);
 	turn_away_end(parent);
 	listener_hide(parent->listener);
 	loop_timer_clear(parent->loop, &parent->settle_timer);
@@ -420,6 +432,7 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 	parent->listener = listener;
 	parent->count = count;
 	parent->restarting = -1;
+	parent->notify.fd = -1;
 	parent->secrets = settings_environment_hide();
 	parent->settle_timer.expired = settled;
 	parent->again_timer.expired = restart_again;
@@ -433,6 +446,8 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 	parent->signal_watch.fd = signals_open(wanted);
 	if (len <= 0 || parent->loop == NULL || parent->signal_watch.fd == -1)
 		return -1;
+	parent->pulses.loop = parent->loop;
+	parent->pulses.limit = notify_limit(environ);
 	return loop_watch(parent->loop, &parent->signal_watch, EPOLLIN);
 }
 
@@ -449,7 +464,10 @@ start_all(struct parent *parent)
 		else
 			spawn_later(&parent->worker[i]);
 	}
-	return started > 0 ? 0 : -1;
+	if (started == 0)
+		return -1;
+	notify_open(&parent->notify, parent->loop, environ);
+	return 0;
 }
 
 int
@@ -473,6 +491,8 @@ workers_run(struct listener *listener, int count)
 		close(parent->signal_watch.fd);
 	if (parent->secrets != -1)
 		close(parent->secrets);
+	pulses_close(&parent->pulses);
+	notify_close(&parent->notify);
 	loop_free(parent->loop);
 	free(parent);
 	return status;

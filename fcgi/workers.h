@@ -19,6 +19,8 @@ struct listener;
  * SIGHUP replaces all, one after the other: the old one is ended when the new
  * one has lived for 100 ms; if it dies before, the old one stays and the
  * restart is abandoned.
+ * Where a service manager keeps watch (notify.h), so does the parent: a worker
+ * whose loop no longer turns is killed, and replaced like any that ended.
  * Returns the exit status: 0 after a signal, 1 when nothing could be started.
  */
 int workers_run(struct listener *listener, int count);
