@@ -28,12 +28,12 @@ struct means {
 
 /* ---- reading ------------------------------------------------------------ */
 
-/* Like settings, but that others can read it says nothing: it has no keys. */
+/* Like settings, but who can read it does not matter: it has no keys. */
 static int
 vet(const char *path, const struct stat *st, bool unsafe, struct teller *teller)
 {
-	unsigned flaws =
-	    settings_vet(path, st) & ~(unsigned)SETTINGS_FLAW_READABLE;
+	unsigned flaws = settings_vet(path, st) &
+	    ~(unsigned)(SETTINGS_FLAW_READABLE | SETTINGS_FLAW_PUBLISHED);
 	unsigned refused = flaws & SETTINGS_FLAWS_REFUSED;
 
 	if (refused != 0 && !unsafe) {

@@ -28,6 +28,9 @@ static const struct {
 	{ SETTINGS_FLAW_FOLDER,
 	    "everybody on this machine can write to a folder above it; "
 	    "chmod o-w the folder" },
+	{ SETTINGS_FLAW_PUBLISHED,
+	    "it lies in a folder that web servers publish; move it out, to "
+	    "~/.config/agora-agent/env" },
 	{ SETTINGS_FLAW_GROUP, "its group can write to it; chmod g-w" },
 	{ SETTINGS_FLAW_WEB,
 	    "it lies in a folder that a web server may publish" },
@@ -56,22 +59,34 @@ is_trusted(uid_t owner)
 	    (stat("/proc/self/exe", &program) == 0 && owner == program.st_uid);
 }
 
-/* Answers whether ${path} leads through a folder that servers publish. */
-static bool
-in_web_root(const char *path)
+/*
+ * The flaw of a path that leads through a folder that servers publish. Two of
+ * the names mean nothing else; below the others there are programs and their
+ * files too, and only a folder in there is published.
+ */
+static unsigned
+web_flaw(const char *path)
 {
-	static const char *const roots[] = { "public_html", "htdocs", "www",
-		"html" };
+	static const struct {
+		const char *name;
+		unsigned flaw;
+	} roots[] = {
+		{ "public_html", SETTINGS_FLAW_PUBLISHED },
+		{ "htdocs", SETTINGS_FLAW_PUBLISHED },
+		{ "www", SETTINGS_FLAW_WEB },
+		{ "html", SETTINGS_FLAW_WEB },
+	};
+	unsigned found = 0;
 	size_t len;
 
 	for (; *path != '\0'; path += len + (path[len] == '/')) {
 		len = strcspn(path, "/");
 		for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
-			if (strlen(roots[i]) == len &&
-			    strncmp(path, roots[i], len) == 0)
-				return true;
+			if (strlen(roots[i].name) == len &&
+			    strncmp(path, roots[i].name, len) == 0)
+				found |= roots[i].flaw;
 	}
-	return false;
+	return found;
 }
 
 /*
@@ -108,13 +123,11 @@ vet_path(const char *name)
 	if (below_open_folder(path))
 		found |= SETTINGS_FLAW_FOLDER;
 	if (realpath(name, path) != NULL) {
-		if (in_web_root(path))
-			found |= SETTINGS_FLAW_WEB;
+		found |= web_flaw(path);
 		if (below_open_folder(path))
 			found |= SETTINGS_FLAW_FOLDER;
 	}
-	if (in_web_root(name))
-		found |= SETTINGS_FLAW_WEB;
+	found |= web_flaw(name);
 	if (lstat(name, &st) == 0 && S_ISLNK(st.st_mode) &&
 	    !is_trusted(st.st_uid))
 		found |= SETTINGS_FLAW_LINK;

@@ -13,10 +13,11 @@ enum settings_flaw {
 	SETTINGS_FLAW_OWNER = 1 << 2,
 	SETTINGS_FLAW_LINK = 1 << 3,
 	SETTINGS_FLAW_FOLDER = 1 << 4,
-	SETTINGS_FLAWS_REFUSED = (1 << 5) - 1, /* the rest is warned of */
-	SETTINGS_FLAW_GROUP = 1 << 5,
-	SETTINGS_FLAW_WEB = 1 << 6,
-	SETTINGS_FLAWS_ALL = (1 << 7) - 1,
+	SETTINGS_FLAW_PUBLISHED = 1 << 5,
+	SETTINGS_FLAWS_REFUSED = (1 << 6) - 1, /* the rest is warned of */
+	SETTINGS_FLAW_GROUP = 1 << 6,
+	SETTINGS_FLAW_WEB = 1 << 7,
+	SETTINGS_FLAWS_ALL = (1 << 8) - 1,
 };
 
 /*

@@ -114,11 +114,13 @@ def test_h04_secrets_of_kubernetes(rig):
     assert status == 1 and "can write to a folder above it" in report
 
 
-def test_h04_a_web_root_is_warned_of(rig):
-    """Also behind a link."""
-    folder = rig.programs.file("public_html")
+@pytest.mark.parametrize("name, refused", [
+    ("public_html", True), ("htdocs", True), ("www", False)])
+def test_h04_a_web_root_is_no_place_for_settings(rig, name, refused):
+    """Nor behind a link; where it may be none, that is a warning."""
+    folder = rig.programs.file("home")
     os.mkdir(folder, 0o755)
-    folder = os.path.join(folder, "public_html")
+    folder = os.path.join(folder, name)
     os.mkdir(folder, 0o755)
     path = os.path.join(folder, ".env")
     os.rename(settings_file(rig, 0o600), path)
@@ -126,9 +128,14 @@ def test_h04_a_web_root_is_warned_of(rig):
     os.symlink(path, link)
     for name in (path, link):
         status, report = check(rig, {"AGORA_ENV_FILE": name})
-        assert status == 0
-        assert f"warning: {name}: it lies in a folder that a web server " \
-            "may publish" in report
+        if refused:
+            assert status == 1
+            assert "refused: it lies in a folder that web servers " \
+                "publish; move it out" in report
+        else:
+            assert status == 0
+            assert f"warning: {name}: it lies in a folder that a web " \
+                "server may publish" in report
 
 
 @as_root

@@ -942,15 +942,30 @@ refuses_what_another_user_owns(void **state)
 }
 
 static void
-warns_of_web_roots(void **state)
+refuses_what_is_published(void **state)
 {
 	static const char *const inside[] = { "public_html/.env",
-		"www/api/.env", "htdocs/.env", "x/html/y/.env" };
+		"x/htdocs/y/.env" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		write_file(inside[i], BOTH);
+		setenv("AGORA_ENV_FILE", inside[i], 1);
+		refused_unless_told(inside[i],
+		    "it lies in a folder that web servers publish; move it "
+		    "out, to ~/.config/agora-agent/env");
+	}
+}
+
+static void
+warns_of_web_roots(void **state)
+{
+	static const char *const inside[] = { "www/api/.env", "x/html/y/.env" };
 	static const char *const outside[] = { "public_html2/.env",
 		"wwwroot/.env", "xhtml/.env" };
 
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		write_file(inside[i], BOTH);
 		setenv("AGORA_ENV_FILE", inside[i], 1);
 		warned(inside[i],
@@ -1733,6 +1748,7 @@ main(void)
 		TEST(refuses_files_in_folders_open_to_all),
 		TEST(refuses_links_into_folders_open_to_all),
 		TEST(refuses_what_another_user_owns),
+		TEST(refuses_what_is_published),
 		TEST(warns_of_web_roots),
 		TEST(refuses_bad_values),
 		TEST(access_settings_are_kept),
