@@ -42,7 +42,8 @@ SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 IS_GCC := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,yes)
 ARCH := $(shell uname -m)
 
-# VARIANT: empty (the product), asan, plain (for valgrind and coverage, whose
+# VARIANT: empty (the product), portable (the product, with what few machines
+# have linked statically), asan, plain (for valgrind and coverage, whose
 # findings hardening would hide), libfuzzer (clang) or afl (afl-clang-fast).
 VARIANT ?=
 ifeq ($(VARIANT),asan)
@@ -65,6 +66,11 @@ endif
 
 LIBS_BASE = fcgi json-c libcrypto zlib
 LIBS_CALL = $(LIBS_BASE) libcurl
+LINKED = $(shell $(PKG_CONFIG) --libs $(LIBS))
+ifeq ($(VARIANT),portable)
+LINKED = $(patsubst -lfcgi,-l:libfcgi.a,$(patsubst -ljson-c,-l:libjson-c.a, \
+	$(shell $(PKG_CONFIG) --libs $(LIBS))))
+endif
 ALL_CPPFLAGS = -I. -DVERSION='"$(VERSION)"' $(CPPFLAGS) \
 	$(shell $(PKG_CONFIG) --cflags $(LIBS_CALL))
 ALL_CFLAGS = $(STD) $(WARN) $(if $(IS_GCC),$(WARN_GCC)) $(WERROR) $(OPT) \
@@ -83,13 +89,14 @@ TOOL_OBJ = $(patsubst %.c,$(B)/%.o,$(wildcard deploy/tool/*.c))
 all: $(PROGRAM_FILES) $(B)/agora-agent
 
 $(B)/get_config.fcgi: LIBS = $(LIBS_BASE)
-$(B)/start_agent.fcgi $(B)/stop_agent.fcgi: LIBS = $(LIBS_CALL)
+$(B)/start_agent.fcgi $(B)/stop_agent.fcgi $(B)/agora-agent: \
+	LIBS = $(LIBS_CALL)
 
 $(PROGRAM_FILES): $(B)/%.fcgi: $(B)/fcgi/%.o $(B)/libresponder.a $(B)/libcommon.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(LIBS))
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LINKED)
 
 $(B)/agora-agent: $(TOOL_OBJ) $(B)/libresponder.a $(B)/libcommon.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(LIBS_CALL))
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LINKED)
 
 $(B)/libcommon.a: $(COMMON_OBJ)
 	rm -f $@
@@ -269,12 +276,35 @@ format:
 
 # ---- installing -----------------------------------------------------------
 
+# PREFIX: programs, units, manual. SYSCONFDIR: settings, web servers' files.
+# Empty NGINXDIR or APACHEDIR: nothing for that server.
 PREFIX ?= /usr/local
-LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/agora-agent
+SYSCONFDIR ?= /etc
+WEBGROUP ?= www-data
+NGINXDIR ?= $(SYSCONFDIR)/nginx
+APACHEDIR ?= $(SYSCONFDIR)/apache2
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+INSTALL = B='$(B)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' \
+	SYSCONFDIR='$(SYSCONFDIR)' WEBGROUP='$(WEBGROUP)' \
+	NGINXDIR='$(NGINXDIR)' APACHEDIR='$(APACHEDIR)' \
+	UNITDIR='$(UNITDIR)' deploy/install.sh
 
 install: all
-	install -d $(LIBEXEC)
-	install -m 755 $(PROGRAM_FILES) $(LIBEXEC)
+	@$(INSTALL) install
+
+uninstall:
+	@$(INSTALL) uninstall
+
+# WEBDIR=~/public_html/voice: for one user of a host, without root.
+install-htaccess: all
+	@B='$(B)' WEBDIR='$(WEBDIR)' deploy/install-htaccess.sh
+
+# Programs for another machine, which has libcurl, OpenSSL and zlib as nearly
+# all have, but not libfcgi and json-c.
+portable: B = build-portable
+portable:
+	@$(MAKE) --no-print-directory -s all B=$(B) VARIANT=portable
+	@deploy/needs.sh $(PROGRAM_FILES)
 
 clean:
 	rm -rf build build-*
@@ -284,7 +314,14 @@ help:
 	@echo '               SERVER=apache for Apache, SANDBOX=1 for the sandbox'
 	@echo 'make test      install what is missing, build, run every test'
 	@echo 'make           build the programs into build/'
-	@echo 'make install   programs to PREFIX (/usr/local), DESTDIR is known'
+	@echo 'make install   programs to PREFIX (/usr/local), settings and files of the'
+	@echo '               web servers to SYSCONFDIR (/etc); an edited file is kept,'
+	@echo '               the new one is NAME.new beside it. DESTDIR for packages;'
+	@echo '               WEBGROUP (www-data), NGINXDIR, APACHEDIR, UNITDIR'
+	@echo 'make uninstall what "make install" made, but settings and edited files'
+	@echo 'make install-htaccess WEBDIR=~/public_html/voice'
+	@echo '               for a shared host, without root'
+	@echo 'make portable  into build-portable/, with libfcgi and json-c inside'
 	@echo 'make lint      warnings, analysers, formatting, architecture'
 	@echo 'make asan      the tests under AddressSanitizer and UBSan'
 	@echo 'make torture   the tests without memory, for every allocation'
@@ -295,8 +332,8 @@ help:
 	@echo 'make format    clang-format'
 	@echo 'make clean     remove build/ and build-*/'
 
-.PHONY: all unit unit-tests run test check asan torture valgrind lint format install \
-	clean help
+.PHONY: all unit unit-tests run test check asan torture valgrind lint format \
+	install uninstall install-htaccess portable clean help
 .SECONDARY:
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

@@ -54,6 +54,8 @@ needs() {
 			program valgrind valgrind
 			program curl curl
 			program ip iproute2
+			file /usr/lib/apache2/suexec apache2-suexec-custom
+			program systemd-analyze systemd
 		END
 		;;
 	bench)

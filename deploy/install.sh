@@ -1,0 +1,244 @@
+#!/bin/sh
+# "make install" and "make uninstall", which set the variables.
+#
+#   install.sh install|uninstall
+#
+# Configuration of the web servers is the admin's as soon as it was edited.
+# What was installed last lies in PREFIX/share/agora-agent too: a file that
+# differs from that was edited. It is kept, and the new one is put beside it as
+# NAME.new, which no server reads. The files of one server go together: when one
+# has to be kept, none is replaced, so that old and new are never mixed.
+set -eu
+cd "$(dirname "$0")/.."
+
+action=$1
+: "${B:?}" "${PREFIX:?}" "${SYSCONFDIR:?}" "${WEBGROUP:?}" "${UNITDIR:?}"
+root=${DESTDIR:-}
+libexec=$root$PREFIX/libexec/agora-agent
+share=$root$PREFIX/share/agora-agent
+settings=$SYSCONFDIR/agora-agent
+programs="get_config start_agent stop_agent"
+
+say() {
+	echo "$action: $*"
+}
+
+# Whether systemd runs here and takes its units from where we put them.
+systemd_runs() {
+	[ -z "$root" ] && [ -d /run/systemd/system ] &&
+		systemctl daemon-reload &&
+		[ "$(systemctl show -P FragmentPath agora-agent.target)" = \
+			"$UNITDIR/agora-agent.target" ]
+}
+
+# put MODE SOURCE TARGET: nobody ever sees half a file, or none.
+put() {
+	install -D -m "$1" "$2" "$3.$$"
+	mv -f "$3.$$" "$3"
+}
+
+# The text of a file in deploy/ with this installation's paths.
+fill() {
+	sed -e "s|/usr/local/libexec/|$PREFIX/libexec/|g" \
+		-e "s|/etc/agora-agent/|$settings/|g" \
+		-e "s|^SocketGroup=.*|SocketGroup=$WEBGROUP|" "deploy/$1"
+}
+
+# ---- configuration of the web servers -------------------------------------
+
+# Of nginx or apache: the file in deploy/, and its place.
+config_files() {
+	case $1 in
+	nginx)
+		[ -n "${NGINXDIR:-}" ] || return 0
+		echo "nginx/agora-agent.conf $NGINXDIR/conf.d/agora-agent.conf"
+		for file in deploy/nginx/snippets/*.conf \
+			deploy/nginx/snippets/agora-agent/*.conf; do
+			file=${file#deploy/nginx/}
+			echo "nginx/$file $NGINXDIR/$file"
+		done
+		;;
+	apache)
+		[ -n "${APACHEDIR:-}" ] || return 0
+		sites=$APACHEDIR/sites-available
+		echo "apache/agora-agent-common.conf $APACHEDIR/agora-agent-common.conf"
+		echo "apache/vhost-proxy-fcgi.conf $sites/agora-agent.conf"
+		echo "apache/vhost-fcgid.conf $sites/agora-agent-fcgid.conf"
+		;;
+	esac
+}
+
+# is_edited NAME PLACE: whether it is not what we put there.
+is_edited() {
+	[ -e "$root$2" ] && ! cmp -s "$root$2" "$share/$1"
+}
+
+is_current() {
+	fill "$1" | cmp -s - "$root$2"
+}
+
+# Whether all of a server's files are there as we left them, or are not there.
+is_ours() {
+	config_files "$1" | while read -r name place; do
+		if is_edited "$name" "$place" && ! is_current "$name" "$place"
+		then
+			exit 1
+		fi
+	done
+}
+
+# replace NAME PLACE: anew, or beside the one that stays.
+replace() {
+	if [ -z "$keep" ] || [ ! -e "$root$2" ]; then
+		put 644 "$fresh" "$root$2"
+		rm -f "$root$2.new"
+	elif ! cmp -s "$fresh" "$share/$1"; then
+		put 644 "$fresh" "$root$2.new"
+		say "kept $root$2; this version's is $root$2.new"
+	elif is_edited "$1" "$2"; then
+		say "kept $root$2, which was edited"
+	fi
+}
+
+install_config() {
+	keep=
+	is_ours "$1" || keep=yes
+	fresh=$share/fresh
+	config_files "$1" | while read -r name place; do
+		fill "$name" >"$fresh"
+		is_current "$name" "$place" || replace "$name" "$place"
+		put 644 "$fresh" "$share/$name"
+	done
+	rm -f "$fresh"
+}
+
+# A server that still uses the files would not start any more without them.
+# Prints who does.
+config_users() {
+	case $1 in
+	nginx)
+		grep -rlE '^[^#]*include[^#]*snippets/agora-agent' \
+			"$root$NGINXDIR" 2>/dev/null |
+			grep -vE "^$root$NGINXDIR/snippets/agora-agent"
+		;;
+	apache)
+		grep -rlE '^[^#]*Include.*agora-agent-common' "$root$APACHEDIR" \
+			2>/dev/null | grep -v "^$root$APACHEDIR/sites-available/"
+		;;
+	esac
+}
+
+remove_config() {
+	users=$(config_users "$1") || users=
+	if [ -n "$users" ]; then
+		say "kept the files of $1, which it still uses:" "$users"
+		return
+	fi
+	config_files "$1" | while read -r name place; do
+		if is_edited "$name" "$place"; then
+			say "kept $root$place, which was edited"
+		else
+			rm -f "$root$place" "$root$place.new"
+		fi
+	done
+	if [ "$1" = nginx ] && [ -n "${NGINXDIR:-}" ]; then
+		remove_folder "$root$NGINXDIR/snippets/agora-agent"
+	fi
+}
+
+# ---- everything else ------------------------------------------------------
+
+remove_folder() {
+	if [ -d "$1" ]; then
+		rmdir --ignore-fail-on-non-empty "$1"
+	fi
+}
+
+# The units, below deploy/systemd.
+units() {
+	(cd deploy/systemd && find . -type f | sed 's|^\./||')
+}
+
+# The manual: name and section.
+pages() {
+	for file in deploy/man/*.[578]; do
+		[ ! -e "$file" ] || echo "$(basename "$file") ${file##*.}"
+	done
+}
+
+# data FOLDER: deploy/FOLDER, if there is one, to share.
+install_data() {
+	[ -d "deploy/$1" ] || return 0
+	rm -rf "${share:?}/$1"
+	cp -R "deploy/$1" "$share"
+	chmod -R u=rwX,go=rX "$share/$1"
+}
+
+install_settings() {
+	install -d -m 755 "$root$settings" "$root$settings/agents"
+	# A package does this itself: the file must not belong to it.
+	if [ -z "$root" ] && [ ! -e "$settings/env" ]; then
+		(umask 077 && put 600 env.sample "$settings/env")
+		say "made $settings/env; APP_ID and APP_CERTIFICATE are to be" \
+			"filled in"
+	fi
+}
+
+install_all() {
+	for name in $programs; do
+		put 755 "$B/$name.fcgi" "$libexec/$name.fcgi"
+	done
+	put 755 "$B/agora-agent" "$root$PREFIX/bin/agora-agent"
+	put 644 env.sample "$share/env.sample"
+	put 644 deploy/nginx/site.example "$share/nginx/site.example"
+	put 644 deploy/apache/htaccess "$share/apache/htaccess"
+	install_data agents
+	install_data www
+	pages | while read -r page section; do
+		put 644 "deploy/man/$page" \
+			"$root$PREFIX/share/man/man$section/$page"
+	done
+	units | while read -r unit; do
+		fill "systemd/$unit" >"$share/unit"
+		put 644 "$share/unit" "$root$UNITDIR/$unit"
+		rm "$share/unit"
+	done
+	install_config nginx
+	install_config apache
+	install_settings
+	if systemd_runs && systemctl -q is-active agora-agent.target; then
+		say "what runs is still the old version; restart it, without" \
+			"losing a request: systemctl restart agora-agent.target"
+	fi
+}
+
+uninstall_all() {
+	if systemd_runs; then
+		systemctl -q disable --now agora-agent.target
+	fi
+	for name in $programs; do
+		rm -f "$libexec/$name.fcgi"
+	done
+	remove_folder "$libexec"
+	rm -f "$root$PREFIX/bin/agora-agent"
+	pages | while read -r page section; do
+		rm -f "$root$PREFIX/share/man/man$section/$page"
+	done
+	units | while read -r unit; do
+		rm -f "$root$UNITDIR/$unit"
+		case $unit in */*) remove_folder "$root$UNITDIR/${unit%/*}" ;; esac
+	done
+	remove_config nginx
+	remove_config apache
+	rm -rf "$share"
+	remove_folder "$root$settings/agents"
+	if [ -e "$root$settings/env" ]; then
+		say "kept $root$settings/env, the settings"
+	fi
+	remove_folder "$root$settings"
+}
+
+case $action in
+install) install_all ;;
+uninstall) uninstall_all ;;
+esac
