@@ -9,10 +9,12 @@
 # NAME.new, which no server reads. The files of one server go together: when one
 # has to be kept, none is replaced, so that old and new are never mixed.
 set -eu
+umask 022
 cd "$(dirname "$0")/.."
 
 action=$1
 : "${B:?}" "${PREFIX:?}" "${SYSCONFDIR:?}" "${WEBGROUP:?}" "${UNITDIR:?}"
+: "${NGINXDIR?}" "${APACHEDIR?}"
 root=${DESTDIR:-}
 libexec=$root$PREFIX/libexec/agora-agent
 share=$root$PREFIX/share/agora-agent
@@ -26,7 +28,7 @@ say() {
 # Whether systemd runs here and takes its units from where we put them.
 systemd_runs() {
 	[ -z "$root" ] && [ -d /run/systemd/system ] &&
-		systemctl daemon-reload &&
+		[ "$(id -u)" -eq 0 ] && systemctl daemon-reload &&
 		[ "$(systemctl show -P FragmentPath agora-agent.target)" = \
 			"$UNITDIR/agora-agent.target" ]
 }
@@ -50,7 +52,7 @@ fill() {
 config_files() {
 	case $1 in
 	nginx)
-		[ -n "${NGINXDIR:-}" ] || return 0
+		[ -n "$NGINXDIR" ] || return 0
 		echo "nginx/agora-agent.conf $NGINXDIR/conf.d/agora-agent.conf"
 		for file in deploy/nginx/snippets/*.conf \
 			deploy/nginx/snippets/agora-agent/*.conf; do
@@ -59,7 +61,7 @@ config_files() {
 		done
 		;;
 	apache)
-		[ -n "${APACHEDIR:-}" ] || return 0
+		[ -n "$APACHEDIR" ] || return 0
 		sites=$APACHEDIR/sites-available
 		echo "apache/agora-agent-common.conf $APACHEDIR/agora-agent-common.conf"
 		echo "apache/vhost-proxy-fcgi.conf $sites/agora-agent.conf"
@@ -113,22 +115,18 @@ install_config() {
 }
 
 # A server that still uses the files would not start any more without them.
-# Prints who does.
+# Prints who does: what Debian calls available is not in use.
 config_users() {
 	case $1 in
-	nginx)
-		grep -rlE '^[^#]*include[^#]*snippets/agora-agent' \
-			"$root$NGINXDIR" 2>/dev/null |
-			grep -vE "^$root$NGINXDIR/snippets/agora-agent"
-		;;
-	apache)
-		grep -rlE '^[^#]*Include.*agora-agent-common' "$root$APACHEDIR" \
-			2>/dev/null | grep -v "^$root$APACHEDIR/sites-available/"
-		;;
+	nginx) folder=$root$NGINXDIR uses='include[^#]*snippets/agora-agent' ;;
+	apache) folder=$root$APACHEDIR uses='Include.*agora-agent-common' ;;
 	esac
+	grep -RlE "^[^#]*$uses" "$folder" 2>/dev/null | grep -v \
+		-e "^$folder/snippets/agora-agent" -e "^$folder/sites-available/"
 }
 
 remove_config() {
+	[ -n "$(config_files "$1")" ] || return 0
 	users=$(config_users "$1") || users=
 	if [ -n "$users" ]; then
 		say "kept the files of $1, which it still uses:" "$users"
@@ -141,7 +139,7 @@ remove_config() {
 			rm -f "$root$place" "$root$place.new"
 		fi
 	done
-	if [ "$1" = nginx ] && [ -n "${NGINXDIR:-}" ]; then
+	if [ "$1" = nginx ]; then
 		remove_folder "$root$NGINXDIR/snippets/agora-agent"
 	fi
 }

@@ -123,9 +123,10 @@ def test_a_package(machine):
 
 def test_the_paths_and_the_group_are_variables(machine):
     """As Red Hat's systems have them."""
-    machine.packaged("install", PREFIX="/opt/voice", SYSCONFDIR="/opt/etc",
-                     WEBGROUP="nginx", NGINXDIR="", UNITDIR="/units",
-                     APACHEDIR="/etc/httpd")
+    variables = {"PREFIX": "/opt/voice", "SYSCONFDIR": "/opt/etc",
+                 "WEBGROUP": "nginx", "NGINXDIR": "", "UNITDIR": "/units",
+                 "APACHEDIR": "/etc/httpd"}
+    machine.packaged("install", **variables)
     paths = set(tree(machine.root))
     assert not any("etc/nginx" in path for path in paths)
     assert "etc/httpd/agora-agent-common.conf" in paths
@@ -136,6 +137,8 @@ def test_the_paths_and_the_group_are_variables(machine):
     assert "\nLoadCredential=env:/opt/etc/agora-agent/env\n" in service
     assert "/opt/voice/libexec/agora-agent/get_config.fcgi" in machine.read(
         "etc/httpd/sites-available/agora-agent-fcgid.conf")
+    machine.packaged("uninstall", **variables)
+    assert not tree(machine.root)
 
 
 def test_settings_are_made_once(machine):
@@ -221,27 +224,32 @@ def test_an_edited_file_is_kept(machine):
     assert tree(machine.root) == {conf: (0o644, mine.encode())}
 
 
-@pytest.mark.parametrize("user, text, kept", [
-    ("etc/nginx/sites-enabled/site",
-     "server {\n\tinclude snippets/agora-agent.conf;\n}\n", "etc/nginx"),
-    ("etc/apache2/sites-enabled/agora-agent.conf",
-     "\tInclude agora-agent-common.conf\n", "etc/apache2"),
+@pytest.mark.parametrize("server, site, text", [
+    ("nginx", "default",
+     "server {\n\tinclude snippets/agora-agent.conf;\n}\n"),
+    ("apache2", "agora-agent.conf", ""),
 ])
-def test_uninstall_breaks_no_server(machine, user, text, kept):
-    """One that still includes our files would not start without them."""
+def test_uninstall_breaks_no_server(machine, server, site, text):
+    """One whose enabled site includes our files would not start without
+    them: they stay until it is disabled."""
+    etc = machine.root / "etc" / server
     machine.packaged("install")
-    path = machine.root / user
-    path.parent.mkdir()
-    path.write_text(text, encoding="utf-8")
-    ours = {path: text for path, text in tree(machine.root).items()
-            if path.startswith(kept)}
+    (etc / "sites-enabled").mkdir()
+    (etc / "sites-available").mkdir(exist_ok=True)
+    machine.edit(f"etc/{server}/sites-available/{site}", text)
+    link = etc / "sites-enabled" / site
+    link.symlink_to(f"../sites-available/{site}")
+    before = tree(etc)
     said = machine.packaged("uninstall")
-    assert str(path) in said
-    assert tree(machine.root) == ours
-    path.write_text(f"# {text}".replace("\n\t", "\n#\t"), encoding="utf-8")
+    assert f"kept the files of {server.removesuffix('2')}" in said
+    assert str(link) in said
+    assert tree(machine.root) == {
+        f"etc/{server}/{path}": file for path, file in before.items()}
+    link.unlink()
     machine.packaged("install")
-    assert str(path) not in machine.packaged("uninstall")
-    assert set(tree(machine.root)) == {user}
+    assert "still" not in machine.packaged("uninstall")
+    assert set(tree(machine.root)) == (
+        {f"etc/{server}/sites-available/{site}"} if text else set())
 
 
 def test_a_running_program_is_replaced(machine, rig):
