@@ -123,6 +123,7 @@ $(B)/unit/%: tests/unit/%.c $(B)/libresponder.a $(B)/libcommon.a Makefile
 $(B)/unit/test_library_failures: UNIT_WRAP = hmac_sha256 deflateInit2_ \
 	deflate inflateInit_ calloc
 $(B)/unit/test_gate: UNIT_WRAP = service_shared
+$(B)/unit/test_http: UNIT_WRAP = secret_free
 $(B)/unit/test_agents: UNIT_WRAP = sys_now strdup
 
 unit: $(UNIT_TESTS)

@@ -71,6 +71,7 @@ struct transfer {
 	bool sending; /* from here on a byte of the request may have left */
 	bool resent;
 	bool too_large;
+	bool uploaded;  /* see progressed() */
 	bool unwatched; /* its socket could not be watched */
 	char error[CURL_ERROR_SIZE];
 };
@@ -86,6 +87,7 @@ static const struct {
 	long value;
 } fixed_options[] = {
 	{ CURLOPT_NOSIGNAL, 1 },
+	{ CURLOPT_NOPROGRESS, 0 }, /* or progressed() is not called */
 	{ CURLOPT_NETRC, CURL_NETRC_IGNORED },
 	{ CURLOPT_FOLLOWLOCATION, 0 },
 	{ CURLOPT_SSL_VERIFYPEER, 1 },
@@ -317,7 +319,31 @@ about_to_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void)local_port;
 	transfer->resent = transfer->sending;
 	transfer->sending = true;
+	transfer->uploaded = false;
 	return CURL_PREREQFUNC_OK;
+}
+
+/*
+ * Called by libcurl all the time. When the whole body has left, the buffer it
+ * went through is of no use, but libcurl keeps it until the answer is complete,
+ * unless it is told its size again: then it releases it (7.88).
+ */
+static int
+progressed(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t total,
+    curl_off_t sent)
+{
+	struct transfer *transfer = arg;
+
+	(void)down_total;
+	(void)down;
+	(void)total;
+	if (transfer->uploaded || sent == 0 ||
+	    (size_t)sent != transfer->body_len)
+		return 0;
+	transfer->uploaded = true;
+	curl_easy_setopt(transfer->easy, CURLOPT_UPLOAD_BUFFERSIZE,
+	    (long)UPLOAD_BUFFER_SIZE);
+	return 0;
 }
 
 static bool
@@ -837,6 +863,8 @@ set_callbacks(struct transfer *transfer, struct fail *fail)
 	    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer) ||
 	    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, about_to_send) ||
 	    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer) ||
+	    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, progressed) ||
+	    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, transfer) ||
 	    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, socket_opened) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error) ||
 	    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer))

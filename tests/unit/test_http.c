@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* RTLD_NEXT */
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +24,7 @@
 #include "common/fail.h"
 #include "common/http.h"
 #include "common/loop.h"
+#include "common/secret.h"
 #include "common/sys.h"
 
 #define PYTHON "/usr/bin/python3"
@@ -558,6 +560,50 @@ test_timeout_after_sending(void **state)
 	expect_timeout("/drip");
 }
 
+#define UPLOAD_BUFFER 16384 /* bytes, the least that libcurl takes */
+
+static size_t released; /* blocks of at least that size */
+static size_t released_early;
+
+void __real_secret_free(void *data);
+
+void
+__wrap_secret_free(void *data)
+{
+	if (malloc_usable_size(data) >= UPLOAD_BUFFER)
+		released++;
+	__real_secret_free(data);
+}
+
+/* The transfer has no answer yet. */
+static void
+look_at_released(struct loop_timer *timer)
+{
+	(void)timer;
+	assert_int_equal(env.open, 1);
+	released_early = released;
+}
+
+/* A thousand that wait for Agora would have 16 MiB of them. */
+static void
+test_what_waits_has_no_upload_buffer(void **state)
+{
+	struct loop_timer look = { .expired = look_at_released };
+	struct seen seen;
+	char url[128], body[3000] = "";
+	struct http_request req = request(peer.good, "/silent", url);
+
+	(void)state;
+	req.body = body;
+	req.body_len = sizeof(body);
+	req.timeout_ms = 500;
+	released = released_early = 0;
+	assert_int_equal(loop_timer_set(env.loop, &look, 250), 0);
+	exchange(&req, &seen);
+	assert_int_equal(seen.result.outcome, HTTP_BROKEN);
+	assert_true(released_early > 0);
+}
+
 static void
 test_body_limit(void **state)
 {
@@ -959,6 +1005,7 @@ main(void)
 		TEST(test_only_https),
 		TEST(test_broken_after_sending),
 		TEST(test_timeout_after_sending),
+		TEST(test_what_waits_has_no_upload_buffer),
 		TEST(test_body_limit),
 		TEST(test_header_limits),
 		TEST(test_redirect_is_not_followed),
