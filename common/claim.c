@@ -26,21 +26,6 @@ number_at(const struct claim *claim, uint64_t key)
 	return claim->shared == NULL ? 0 : shared_get(claim->shared, key);
 }
 
-/* Puts ${number} there, whoever's was there before; returns it, or 0. */
-static uint64_t
-put(struct claim *claim, uint64_t key, uint64_t number)
-{
-	int i;
-
-	if (claim->shared == NULL)
-		return 0;
-	for (i = 0; key != 0 && i < SWAPS_MAX; i++)
-		if (shared_swap(claim->shared, key, number_at(claim, key),
-			number))
-			return number;
-	return 0;
-}
-
 static void
 take_back(struct claim *claim, uint64_t key, uint64_t *mine)
 {
@@ -49,16 +34,24 @@ take_back(struct claim *claim, uint64_t key, uint64_t *mine)
 	*mine = 0;
 }
 
-static void
-make_try_keys(struct claim *claim, const char *name)
+/* The key of one of the places for those that try; each costs two MACs. */
+static uint64_t
+try_key(const struct claim *claim, int i)
 {
 	char purpose[] = "try 0";
 
-	for (int i = 0; i < CLAIM_TRIES; i++) {
-		purpose[4] = (char)('0' + i);
-		claim->try_key[i] =
-		    shared_key(claim->certificate, purpose, name);
-	}
+	purpose[4] = (char)('0' + i);
+	return shared_key(claim->certificate, purpose, claim->name);
+}
+
+static bool
+take(struct claim *claim, uint64_t key, uint64_t there, uint64_t mine)
+{
+	if (!shared_swap(claim->shared, key, there, mine))
+		return false;
+	claim->try_key = key;
+	claim->try_mine = mine;
+	return true;
 }
 
 /*
@@ -66,37 +59,41 @@ make_try_keys(struct claim *claim, const char *name)
  * so comes first. Returns false when another start was faster there.
  */
 static bool
-take_place(struct claim *claim, uint64_t mine)
+take_oldest(struct claim *claim, uint64_t mine)
 {
-	uint64_t key = claim->try_key[0], oldest = number_at(claim, key);
+	uint64_t oldest_key = try_key(claim, 0);
+	uint64_t oldest = number_at(claim, oldest_key);
 
 	for (int i = 1; i < CLAIM_TRIES && oldest != 0; i++) {
-		uint64_t there = number_at(claim, claim->try_key[i]);
+		uint64_t key = try_key(claim, i);
+		uint64_t there = number_at(claim, key);
 
 		if (there < oldest) {
 			oldest = there;
-			key = claim->try_key[i];
+			oldest_key = key;
 		}
 	}
-	if (key == 0 || !shared_swap(claim->shared, key, oldest, mine))
-		return false;
-	claim->my_try_key = key;
-	claim->try_mine = mine;
-	return true;
+	return take(claim, oldest_key, oldest, mine);
 }
 
 void
 claim_take(struct claim *claim, struct shared *shared, const char *certificate,
     const char *name, int64_t now_ms, uint32_t random)
 {
+	uint64_t mine;
+
 	*claim = (struct claim){ .shared = shared,
 		.certificate = certificate,
+		.name = name,
 		.random = random };
 	if (shared == NULL)
 		return;
-	make_try_keys(claim, name);
+	mine = number(claim, now_ms);
+	/* Hardly ever is anybody there. */
+	if (take(claim, try_key(claim, 0), 0, mine))
+		return;
 	for (int i = 0; i < SWAPS_MAX; i++)
-		if (take_place(claim, number(claim, now_ms)))
+		if (take_oldest(claim, mine))
 			break;
 }
 
@@ -104,7 +101,7 @@ static bool
 others_try(const struct claim *claim, int64_t now_ms)
 {
 	for (int i = 0; i < CLAIM_TRIES; i++)
-		if (others_since(number_at(claim, claim->try_key[i]),
+		if (others_since(number_at(claim, try_key(claim, i)),
 			claim->try_mine, now_ms - TRY_MS))
 			return true;
 	return false;
@@ -142,8 +139,10 @@ claim_others(const struct claim *claim, const char *agent_id, int64_t now_ms)
 void
 claim_have(struct claim *claim, const char *agent_id, int64_t now_ms)
 {
-	(void)put(claim, shared_key(claim->certificate, "have", agent_id),
-	    number(claim, now_ms));
+	if (claim->shared != NULL)
+		(void)shared_put(claim->shared,
+		    shared_key(claim->certificate, "have", agent_id),
+		    number(claim, now_ms));
 }
 
 void
@@ -170,5 +169,5 @@ claim_stop_not(struct claim *claim)
 void
 claim_drop(struct claim *claim)
 {
-	take_back(claim, claim->my_try_key, &claim->try_mine);
+	take_back(claim, claim->try_key, &claim->try_mine);
 }

@@ -20,13 +20,13 @@ struct shared;
 
 struct claim {
 	struct shared *shared;   /* borrowed; NULL: none, nobody is seen */
-	const char *certificate; /* borrowed */
+	const char *certificate; /* borrowed, as the name */
+	const char *name;
 	uint32_t random; /* what tells this start's numbers from others' */
 
 	/* Places in the table, and the numbers of this start there or 0. */
-	uint64_t try_key[CLAIM_TRIES], stop_key;
+	uint64_t try_key, stop_key;
 	uint64_t try_mine, stop_mine;
-	uint64_t my_try_key; /* which of the four it got */
 };
 
 /*

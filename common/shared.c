@@ -494,11 +494,16 @@ shared_get(struct shared *shared, uint64_t key)
 	return i == -1 ? 0 : set.slot[i].value;
 }
 
-bool
-shared_swap(struct shared *shared, uint64_t key, uint64_t expected,
+/*
+ * Gives ${key} the value ${value} if it has ${expected}, or, when that is NULL,
+ * whatever it has.
+ */
+static bool
+change(struct shared *shared, uint64_t key, const uint64_t *expected,
     uint64_t value)
 {
 	struct slot slot = { .key = key, .value = value };
+	uint64_t there;
 	struct set set;
 	bool done;
 	int i;
@@ -507,11 +512,25 @@ shared_swap(struct shared *shared, uint64_t key, uint64_t expected,
 	if (key == 0 || set_take(shared, key, F_WRLCK, &set) == -1)
 		return false;
 	i = set_find(&set, key);
-	done = (i == -1 ? 0 : set.slot[i].value) == expected;
+	there = i == -1 ? 0 : set.slot[i].value;
+	done = expected == NULL || there == *expected;
 	if (i == -1)
 		i = set_oldest(&set);
-	if (done && value != expected)
+	if (done && value != there)
 		done = set_put(shared, &set, i, slot);
 	set_unlock(shared, &set);
 	return done;
+}
+
+bool
+shared_swap(struct shared *shared, uint64_t key, uint64_t expected,
+    uint64_t value)
+{
+	return change(shared, key, &expected, value);
+}
+
+bool
+shared_put(struct shared *shared, uint64_t key, uint64_t value)
+{
+	return change(shared, key, NULL, value);
 }

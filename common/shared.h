@@ -10,7 +10,8 @@
  *
  * Values must be SHARED_TIME() of a sys_monotonic_ms(), which is the same in
  * all processes of a host, and what they like in the bits below: when a key's
- * eight slots are taken, the lowest value gives way. 0 is "nothing there". The file of another boot, whose clock was another one, is not used.
+ * eight slots are taken, the lowest value gives way. 0 is "nothing there". The
+ * file of another boot, whose clock was another one, is not used.
  */
 #ifndef COMMON_SHARED_H
 #define COMMON_SHARED_H
@@ -66,6 +67,12 @@ uint64_t shared_get(struct shared *shared, uint64_t key);
  */
 bool shared_swap(struct shared *shared, uint64_t key, uint64_t expected,
     uint64_t value);
+
+/*
+ * Makes ${value} the value of ${key}, whatever it was.
+ * Returns false when the file cannot be written or locked.
+ */
+bool shared_put(struct shared *shared, uint64_t key, uint64_t value);
 
 /* NULL is fine. */
 void shared_close(struct shared *shared);

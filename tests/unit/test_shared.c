@@ -99,6 +99,21 @@ a_value_is_swapped_only_for_the_expected_one(void **state)
 }
 
 static void
+a_value_is_put_in_place_of_any(void **state)
+{
+	struct shared *shared = opened();
+
+	(void)state;
+	assert_true(shared_put(shared, 7, 10));
+	assert_int_equal(shared_get(shared, 7), 10);
+	assert_true(shared_put(shared, 7, 9));
+	assert_true(shared_put(shared, 7, 9));
+	assert_int_equal(shared_get(shared, 7), 9);
+	assert_false(shared_put(shared, 0, 9));
+	shared_close(shared);
+}
+
+static void
 key_0_is_nobodys(void **state)
 {
 	struct shared *shared = opened();
@@ -558,6 +573,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(keys_depend_on_certificate_purpose_and_text),
 		TEST(a_value_is_swapped_only_for_the_expected_one),
+		TEST(a_value_is_put_in_place_of_any),
 		TEST(key_0_is_nobodys),
 		TEST(the_oldest_of_a_set_gives_way),
 		TEST(every_slot_can_be_used),
