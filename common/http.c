@@ -78,6 +78,7 @@ struct transfer {
 
 struct socket {
 	struct loop_watch watch;
+	uint32_t events; /* it is watched for */
 	struct http *http;
 	struct socket *next, **link;
 };
@@ -659,7 +660,13 @@ socket_watch(struct http *http, curl_socket_t fd, int what, struct socket *sock)
 			return -1;
 		curl_multi_assign(http->multi, fd, sock);
 	}
-	return loop_watch(http->loop, &sock->watch, events);
+	/* libcurl asks again for each transfer that comes to share it. */
+	if (sock->events == events)
+		return 0;
+	if (loop_watch(http->loop, &sock->watch, events) == -1)
+		return -1;
+	sock->events = events;
+	return 0;
 }
 
 /*
