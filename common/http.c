@@ -388,16 +388,22 @@ outcome_of(const struct transfer *transfer, CURLcode code)
 	return is_untrusted(code) ? HTTP_UNTRUSTED : HTTP_NOT_SENT;
 }
 
-/* The value of the final answer's header ${name}, or NULL. */
+/* The value of the final answer's ${i}th header ${name}, or NULL. */
 static const char *
-find_header(const struct transfer *transfer, const char *name)
+find_header(const struct transfer *transfer, const char *name, size_t i)
 {
 	struct curl_header *found;
 
-	if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
+	if (curl_easy_header(transfer->easy, name, i, CURLH_HEADER, -1,
 		&found) != CURLHE_OK)
 		return NULL;
 	return found->value;
+}
+
+const char *
+http_header(const struct http_result *result, const char *name, size_t i)
+{
+	return result->head != NULL ? find_header(result->head, name, i) : NULL;
 }
 
 static bool
@@ -419,7 +425,7 @@ read_request_id(const struct transfer *transfer, struct http_result *result)
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const char *value = find_header(transfer, names[i]);
+		const char *value = find_header(transfer, names[i], 0);
 
 		if (value == NULL ||
 		    !is_request_id(value, sizeof(result->request_id)))
@@ -448,13 +454,12 @@ seconds_until(const char *text, int64_t date)
 static void
 read_answer(struct transfer *transfer, struct http_result *result)
 {
-	const char *retry_after = find_header(transfer, "Retry-After");
-	const char *date = find_header(transfer, "Date");
+	const char *retry_after = find_header(transfer, "Retry-After", 0);
+	const char *date = find_header(transfer, "Date", 0);
 	time_t sent = date == NULL ? -1 : curl_getdate(date, NULL);
 
 	result->status = status_of(transfer);
-	result->body = buf_str(&transfer->answer);
-	result->body_len = transfer->answer.len;
+	result->head = transfer;
 	if (sent >= 0) /* not before 1970 */
 		result->date = (int64_t)sent;
 	if (retry_after != NULL)
@@ -505,6 +510,11 @@ transfer_end(struct transfer *transfer, CURLcode code)
 	transfer_unlink(transfer);
 	result.outcome = outcome_of(transfer, code);
 	result.resent = transfer->resent;
+	if (result.outcome == HTTP_ANSWERED ||
+	    result.outcome == HTTP_TOO_LARGE) {
+		result.body = buf_str(&transfer->answer);
+		result.body_len = transfer->answer.len;
+	}
 	if (result.outcome == HTTP_ANSWERED)
 		read_answer(transfer, &result);
 	else
@@ -791,13 +801,24 @@ http_free(struct http *http)
 	free(http);
 }
 
+static int
+add_line(struct transfer *transfer, const char *line, struct fail *fail)
+{
+	struct curl_slist *list = curl_slist_append(transfer->headers, line);
+
+	if (list == NULL)
+		return fail_set(fail, FAIL_INTERNAL, "out of memory");
+	transfer->headers = list;
+	return 0;
+}
+
 /* Adds "${name}: ${value}", or "${name}:", which removes libcurl's own. */
 static int
 add_header(struct transfer *transfer, const char *name, const char *value,
     struct fail *fail)
 {
 	struct buf line = BUF(HTTP_HEADER_MAX);
-	struct curl_slist *list = NULL;
+	int rc;
 
 	if (value != NULL &&
 	    strlen(value) > HTTP_HEADER_MAX - strlen(name) - strlen(": "))
@@ -806,19 +827,20 @@ add_header(struct transfer *transfer, const char *name, const char *value,
 	buf_text(&line, name);
 	buf_text(&line, value == NULL ? ":" : ": ");
 	buf_text(&line, value == NULL ? "" : value);
-	if (!buf_failed(&line))
-		list = curl_slist_append(transfer->headers, buf_str(&line));
+	if (buf_failed(&line))
+		rc = fail_set(fail, FAIL_INTERNAL, "out of memory");
+	else
+		rc = add_line(transfer, buf_str(&line), fail);
 	buf_free(&line);
-	if (list == NULL)
-		return fail_set(fail, FAIL_INTERNAL, "out of memory");
-	transfer->headers = list;
-	return 0;
+	return rc;
 }
 
 static int
 set_headers(struct transfer *transfer, const struct http_request *request,
     struct fail *fail)
 {
+	const char *const *more = request->headers;
+
 	if (add_header(transfer, "Expect", NULL, fail) == -1 ||
 	    add_header(transfer, "Content-Type", request->content_type, fail) ==
 		-1)
@@ -827,6 +849,9 @@ set_headers(struct transfer *transfer, const struct http_request *request,
 	    add_header(transfer, "Authorization", request->authorization,
 		fail) == -1)
 		return -1;
+	for (; more != NULL && *more != NULL; more++)
+		if (add_line(transfer, *more, fail) == -1)
+			return -1;
 	return set_pointer(transfer->easy, CURLOPT_HTTPHEADER,
 	    transfer->headers, fail);
 }
@@ -840,9 +865,12 @@ set_body(struct transfer *transfer, const struct http_request *request,
 
 	if (strcmp(request->method, "GET") == 0)
 		return set_long(transfer->easy, CURLOPT_HTTPGET, 1, fail);
+	if (strcmp(request->method, "OPTIONS") == 0)
+		return set_pointer(transfer->easy, CURLOPT_CUSTOMREQUEST,
+		    request->method, fail);
 	if (strcmp(request->method, "POST") != 0)
 		return fail_set(fail, FAIL_INTERNAL,
-		    "the method is neither GET nor POST");
+		    "the method is not GET, POST or OPTIONS");
 	transfer->body = calloc(1, len + 1);
 	if (transfer->body == NULL)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
@@ -928,6 +956,15 @@ set_connection(struct transfer *transfer, const struct http_request *request,
 	return 0;
 }
 
+static int
+set_url(CURL *easy, const struct http_request *request, struct fail *fail)
+{
+	if (request->plain &&
+	    set_pointer(easy, CURLOPT_PROTOCOLS_STR, "http,https", fail) == -1)
+		return -1;
+	return set_pointer(easy, CURLOPT_URL, request->url, fail);
+}
+
 static struct transfer *
 transfer_new(struct http *http, const struct http_request *request,
     struct fail *fail)
@@ -946,7 +983,7 @@ transfer_new(struct http *http, const struct http_request *request,
 	transfer->easy = easy;
 	if (set_fixed(easy, fail) == -1 ||
 	    set_callbacks(transfer, fail) == -1 ||
-	    set_pointer(easy, CURLOPT_URL, request->url, fail) == -1 ||
+	    set_url(easy, request, fail) == -1 ||
 	    set_headers(transfer, request, fail) == -1 ||
 	    set_body(transfer, request, fail) == -1 ||
 	    set_authorities(transfer, request->ca_file, fail) == -1 ||

@@ -2,7 +2,7 @@
  * One bounded HTTPS request at a time or thousands, on a loop: curl_multi's
  * socket interface. The only user of libcurl.
  *
- * Nailed down: https only, redirects not followed, peer and host verified,
+ * Nailed down: https unless it is said otherwise, redirects not followed, peer and host verified,
  * TLS 1.2 or newer, no proxy, no .netrc, no content decoding, HTTP/2 where
  * offered, answer of at most HTTP_BODY_MAX bytes and HTTP_HEADERS_MAX headers.
  */
@@ -33,7 +33,7 @@ enum http_outcome {
 };
 
 struct http_request {
-	const char *method; /* "GET" or "POST" */
+	const char *method; /* "GET", "POST" or "OPTIONS" */
 	const char *url;
 	const char *authorization; /* value of that header, or NULL */
 	const char *content_type;  /* or NULL */
@@ -43,12 +43,17 @@ struct http_request {
 	int64_t timeout_ms;  /* for the whole exchange */
 	/* On a connection of its own: libcurl then never sends it twice. */
 	bool fresh;
+	/* "http://" will do, too: the web server of a site, not Agora. */
+	bool plain;
+	const char *const
+	    *headers; /* "Name: value", …, NULL; or NULL: no more */
 };
 
 struct http_result {
 	enum http_outcome outcome;
-	int status;       /* 200..599 with HTTP_ANSWERED, else 0 */
-	const char *body; /* if answered; NUL at body[body_len] */
+	int status; /* 200..599 with HTTP_ANSWERED, else 0 */
+	/* If answered, or what came before it was too large; NUL behind it. */
+	const char *body;
 	size_t body_len;
 	int64_t retry_after; /* seconds, or -1: absent or nonsense */
 	int64_t date;        /* Date, seconds since 1970, or -1 */
@@ -61,6 +66,7 @@ struct http_result {
 	char request_id[65];
 	/* libcurl's words for the log, without URL, query or header. */
 	char error[160];
+	const void *head; /* for http_header() */
 };
 
 /*
@@ -88,5 +94,12 @@ void http_free(struct http *http);
 int http_start(struct http *http, const struct http_request *request,
     void (*done)(void *arg, const struct http_result *result), void *arg,
     struct fail *fail) __attribute__((warn_unused_result));
+
+/*
+ * During done(): the value of the answer's ${i}th header ${name}, from 0,
+ * borrowed until the next call. NULL past the last one, or if not answered.
+ */
+const char *http_header(const struct http_result *result, const char *name,
+    size_t i);
 
 #endif

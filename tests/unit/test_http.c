@@ -44,6 +44,7 @@ struct seen {
 	struct http_result result; /* body is not valid any more */
 	char body[HTTP_BODY_MAX + 1];
 	int calls;
+	int headers; /* called env.header */
 };
 
 struct env {
@@ -51,6 +52,7 @@ struct env {
 	struct http *http;
 	struct loop_timer watchdog;
 	int open; /* exchanges that are not done */
+	const char *header;
 };
 
 static struct env env;
@@ -176,7 +178,11 @@ remember(void *arg, const struct http_result *result)
 	seen->calls++;
 	seen->result = *result;
 	seen->result.body = NULL;
-	if (result->outcome == HTTP_ANSWERED) {
+	while (env.header != NULL &&
+	    http_header(result, env.header, (size_t)seen->headers) != NULL)
+		seen->headers++;
+	if (result->outcome == HTTP_ANSWERED ||
+	    result->outcome == HTTP_TOO_LARGE) {
 		assert_int_equal(result->body[result->body_len], '\0');
 		memcpy(seen->body, result->body, result->body_len + 1);
 	}
@@ -302,6 +308,25 @@ test_request_is_sent_as_asked(void **state)
 }
 
 static void
+test_more_headers(void **state)
+{
+	static const char *const headers[] = { "Origin: https://page.example",
+		"X-Other: value", NULL };
+	char url[128];
+	struct http_request req = request(peer.good, "/echo", url);
+	struct seen seen;
+
+	(void)state;
+	req.method = "OPTIONS";
+	req.headers = headers;
+	exchange(&req, &seen);
+	assert_memory_equal(seen.body, "OPTIONS /echo HTTP/1.1\r\n", 24);
+	assert_non_null(
+	    strstr(seen.body, "\r\nOrigin: https://page.example\r\n"));
+	assert_non_null(strstr(seen.body, "\r\nX-Other: value\r\n"));
+}
+
+static void
 test_post_without_body(void **state)
 {
 	struct seen seen;
@@ -367,6 +392,25 @@ test_answer_headers(void **state)
 	assert_string_equal(seen.result.request_id, "second");
 	call(peer.good, "/early", &seen);
 	assert_int_equal(seen.result.date, -1);
+}
+
+/* Each header of a name can be had: two where one is right is a fault. */
+static void
+test_headers_of_a_name(void **state)
+{
+	static const struct {
+		const char *name;
+		int count;
+	} expected[] = { { "Content-Length", 1 }, { "x-1", 1 }, { "Vary", 0 } };
+	struct seen seen;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+		env.header = expected[i].name;
+		call(peer.good, "/fields-100", &seen);
+		assert_int_equal(seen.headers, expected[i].count);
+	}
+	env.header = NULL;
 }
 
 static void
@@ -613,7 +657,9 @@ test_body_limit(void **state)
 	call(peer.good, "/body-limit", &seen);
 	assert_int_equal(seen.result.outcome, HTTP_ANSWERED);
 	assert_int_equal(seen.result.body_len, HTTP_BODY_MAX);
-	expect(peer.good, "/body-over", HTTP_TOO_LARGE);
+	call(peer.good, "/body-over", &seen);
+	assert_int_equal(seen.result.outcome, HTTP_TOO_LARGE);
+	assert_memory_equal(seen.body, "xxxx", 4); /* what it began with */
 	expect(peer.good, "/body-endless", HTTP_TOO_LARGE);
 }
 
@@ -645,7 +691,7 @@ static int
 times_seen(const char *path)
 {
 	struct seen seen;
-	char url[128];
+	char url[64];
 
 	snprintf(url, sizeof(url), "/seen%s", path);
 	call(peer.good, url, &seen);
@@ -884,7 +930,8 @@ test_method_must_be_known(void **state)
 	req.method = "DELETE";
 	assert_int_equal(http_start(env.http, &req, never, NULL, &fail), -1);
 	assert_int_equal(fail.kind, FAIL_INTERNAL);
-	assert_string_equal(fail.text, "the method is neither GET nor POST");
+	assert_string_equal(fail.text,
+	    "the method is not GET, POST or OPTIONS");
 }
 
 static void
@@ -988,10 +1035,12 @@ main(void)
 		TEST(test_answer_is_read),
 		TEST(test_empty_answer_has_a_body),
 		TEST(test_request_is_sent_as_asked),
+		TEST(test_more_headers),
 		TEST(test_post_without_body),
 		TEST(test_get),
 		TEST(test_large_request),
 		TEST(test_answer_headers),
+		TEST(test_headers_of_a_name),
 		TEST(test_request_id_of_64_characters),
 		TEST(test_http2_is_offered),
 		TEST(test_nothing_sent),
