@@ -18,6 +18,7 @@ answered(void *arg, const struct agora_answer *answer)
 	struct probe *probe = arg;
 
 	probe->answer = *answer;
+	probe->answer.said = NULL; /* it is gone in a moment */
 	loop_stop(probe->loop);
 }
 
@@ -59,25 +60,39 @@ ask(struct probe *probe, struct agora *agora, const struct settings *settings,
 }
 
 int
-probe_agora(const struct settings *settings, FILE *out)
+probe_ask(const struct settings *settings, struct agora_answer *answer,
+    struct fail *fail)
 {
 	struct probe probe = { .loop = loop_new() };
-	struct fail fail = { 0 };
 	struct agora *agora = NULL;
-	int status = 1;
+	int rc = -1;
 
-	if (probe.loop != NULL)
-		agora = agora_new(probe.loop, &fail);
-	if (agora == NULL || ask(&probe, agora, settings, &fail) == -1) {
-		fprintf(out, "agora: cannot be asked: %s\n", fail.text);
-	} else if (probe.answer.class == AGORA_DONE) {
-		fprintf(out, "agora: accepts app id and certificate\n");
-		status = 0;
-	} else {
-		fprintf(out, "agora: %s\n", probe.answer.fail.text);
-		status = probe.answer.status != 0;
-	}
+	if (probe.loop == NULL)
+		fail_set(fail, FAIL_INTERNAL, "out of memory");
+	else
+		agora = agora_new(probe.loop, fail);
+	if (agora != NULL)
+		rc = ask(&probe, agora, settings, fail);
 	agora_free(agora);
 	loop_free(probe.loop);
-	return status;
+	*answer = probe.answer;
+	return rc;
+}
+
+int
+probe_agora(const struct settings *settings, FILE *out)
+{
+	struct agora_answer answer;
+	struct fail fail = { 0 };
+
+	if (probe_ask(settings, &answer, &fail) == -1) {
+		fprintf(out, "agora: cannot be asked: %s\n", fail.text);
+		return 1;
+	}
+	if (answer.class == AGORA_DONE) {
+		fprintf(out, "agora: accepts app id and certificate\n");
+		return 0;
+	}
+	fprintf(out, "agora: %s\n", answer.fail.text);
+	return answer.status != 0;
 }
