@@ -1,0 +1,113 @@
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/sys.h"
+#include "deploy/tool/doctor.h"
+#include "deploy/tool/doctor_child.h"
+
+static int
+become_web_user(const struct doctor *doctor)
+{
+	if (!doctor->become)
+		return 0;
+	if (initgroups(doctor->web_user, doctor->web_gid) == -1 ||
+	    setgid(doctor->web_gid) == -1 || setuid(doctor->web_uid) == -1)
+		return -1;
+	return 0;
+}
+
+/* Collects what comes until the child closes its end, or time is up. */
+static void
+collect(int fd, struct doctor_child *child)
+{
+	int64_t end = sys_monotonic_ms() + DOCTOR_CHILD_MS;
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	char bytes[4096];
+	int64_t left;
+	ssize_t n;
+
+	while ((left = end - sys_monotonic_ms()) > 0) {
+		if (poll(&wait, 1, (int)left) <= 0)
+			continue;
+		n = read(fd, bytes, sizeof(bytes));
+		if (n <= 0)
+			return;
+		buf_add(&child->output, bytes, (size_t)n);
+	}
+	child->late = true;
+}
+
+static void
+run_child(const struct doctor *doctor,
+    int (*work)(const void *arg, int out, int *error), const void *arg, int out,
+    int *error)
+{
+	if (become_web_user(doctor) == -1) {
+		*error = errno;
+		_exit(1);
+	}
+	_exit(work(arg, out, error));
+}
+
+/* ${error} lies in memory that both processes see. */
+static int
+run(const struct doctor *doctor,
+    int (*work)(const void *arg, int out, int *error), const void *arg,
+    struct doctor_child *child, int *error)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe(ends) == -1)
+		return -1;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		run_child(doctor, work, arg, ends[1], error);
+	}
+	close(ends[1]);
+	if (pid != -1) {
+		collect(ends[0], child);
+		if (child->late)
+			kill(pid, SIGKILL);
+		while (waitpid(pid, &child->status, 0) == -1 && errno == EINTR)
+			;
+	}
+	close(ends[0]);
+	child->error = *error;
+	return pid == -1 ? -1 : 0;
+}
+
+int
+doctor_child_run(const struct doctor *doctor,
+    int (*work)(const void *arg, int out, int *error), const void *arg,
+    struct doctor_child *child)
+{
+	int *error = mmap(NULL, sizeof(*error), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int rc;
+
+	*child = (struct doctor_child){ .output = BUF(DOCTOR_OUTPUT_MAX) };
+	if (error == MAP_FAILED)
+		return -1;
+	rc = run(doctor, work, arg, child, error);
+	munmap(error, sizeof(*error));
+	return rc;
+}
+
+const char *
+doctor_child_user(const struct doctor *doctor, char text[static 64])
+{
+	if (doctor->become)
+		snprintf(text, 64, "as %s", doctor->web_user);
+	else
+		snprintf(text, 64, "as this user");
+	return text;
+}
