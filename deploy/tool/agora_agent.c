@@ -5,15 +5,14 @@
 
 #include "common/sys.h"
 #include "deploy/tool/commands.h"
-#include "deploy/tool/doctor.h"
 #include "deploy/tool/tool.h"
 
 const struct tool_command tool_commands[] = {
 	{ "doctor",
 	    "[--json] [--url URL] [--origin ORIGIN] [--socket PATH]… "
 	    "[--web-user NAME] [--programs FOLDER] [--offline] | --codes",
-	    "finds out why an installation does not work; changes nothing",
-	    doctor_main },
+	    "find out why an installation does not work; it changes nothing",
+	    doctor_run },
 	{ "ps", "[--all] [--json]",
 	    "list our running agents, with --all those of others too", ps_run },
 	{ "stop", "ID...", "stop running agents", stop_run },

@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/settings.h"
+#include "deploy/tool/commands.h"
 #include "deploy/tool/doctor.h"
 #include "deploy/tool/tool.h"
 
@@ -205,7 +206,7 @@ read_options(struct doctor *doctor, int argc, char *argv[])
 }
 
 int
-doctor_main(int argc, char *argv[])
+doctor_run(int argc, char *argv[])
 {
 	char *sockets[SOCKETS_MAX];
 	struct doctor doctor = { .sockets = sockets };

@@ -12,9 +12,6 @@
 struct json;
 struct settings;
 
-/* The command; see tool.h. */
-int doctor_main(int argc, char *argv[]);
-
 /* What can be wrong. The words for it are in doctor_codes.c. */
 enum doctor_code {
 	DOCTOR_SETTINGS_MISSING,
