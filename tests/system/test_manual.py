@@ -50,12 +50,12 @@ def commands_of(text):
 
 
 def test_manual_has_commands_of_the_tool(programs):
-    """With their options."""
+    """With their options, and no others."""
     usage = re.findall(r"^  agora-agent ([a-z]+) (.*)$",
                        help_of(programs.build / "agora-agent"), re.M)
     described = commands_of(page("agora-agent.8"))
-    for name, arguments in usage:
-        assert described.get(name) == options(arguments), name
+    assert described == {name: options(arguments)
+                         for name, arguments in usage}
 
 
 # -- Settings ----------------------------------------------------------------
