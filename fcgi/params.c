@@ -8,7 +8,9 @@ params_get(char **params, const char *name)
 	size_t len = strlen(name);
 
 	for (; params != NULL && *params != NULL; params++)
-		if (strncmp(*params, name, len) == 0 && (*params)[len] == '=')
+		/* Most differ in their first byte. */
+		if (**params == *name && strncmp(*params, name, len) == 0 &&
+		    (*params)[len] == '=')
 			return *params + len + 1;
 	return NULL;
 }
