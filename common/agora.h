@@ -27,6 +27,8 @@ struct agora {
 	struct shared *shared; /* for claim.h */
 	size_t starts;         /* that are not over */
 	size_t working;        /* the same, with the stops */
+	/* While one of them is answered: how long it waited for Agora. */
+	int64_t waited_us;
 };
 
 /* Returns NULL with ${fail} set to FAIL_INTERNAL. As http_new(). */

@@ -4,6 +4,30 @@
 
 #include "common/fail.h"
 
+const char *
+fail_name(enum fail_kind kind)
+{
+	static const char *const names[] = {
+		[FAIL_NONE] = "success",
+		[FAIL_BAD_INPUT] = "bad_input",
+		[FAIL_UNAUTHORIZED] = "unauthorized",
+		[FAIL_FORBIDDEN] = "forbidden",
+		[FAIL_NOT_FOUND] = "not_found",
+		[FAIL_METHOD] = "method",
+		[FAIL_TOO_LARGE] = "too_large",
+		[FAIL_MEDIA_TYPE] = "media_type",
+		[FAIL_LIMIT] = "limit",
+		[FAIL_HEAD_LARGE] = "head_large",
+		[FAIL_GONE] = "client_left",
+		[FAIL_BUSY] = "busy",
+		[FAIL_CONFIG] = "not_configured",
+		[FAIL_UPSTREAM] = "agora",
+		[FAIL_INTERNAL] = "internal",
+	};
+
+	return names[kind];
+}
+
 static bool
 is_continuation(char c)
 {

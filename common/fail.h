@@ -25,6 +25,9 @@ enum fail_kind {
 	FAIL_INTERNAL,     /* 500: us */
 };
 
+/* Its name in logs and metrics: "bad_input"; "success" of FAIL_NONE. */
+const char *fail_name(enum fail_kind kind);
+
 #define FAIL_TEXT_SIZE 240  /* bytes, with the NUL */
 #define FAIL_REASON_SIZE 64 /* bytes, with the NUL */
 

@@ -16,6 +16,7 @@
 #include "common/start.h"
 #include "common/start_policy.h"
 #include "common/stop.h"
+#include "common/stopwatch.h"
 #include "common/sys.h"
 
 #define REQUEST_ID_SIZE 65 /* bytes, with the NUL */
@@ -27,6 +28,7 @@ struct start {
 	struct settings *settings;
 	struct start_policy policy;
 	struct claim claim;
+	struct stopwatch watch; /* of the calls */
 	struct loop_timer timer;
 	bool begun;
 	int64_t began_ms; /* monotonic */
@@ -92,6 +94,7 @@ joined(void *arg, const struct agora_answer *answer)
 		.resent = answer->resent,
 		.retry_after = answer->retry_after };
 
+	stopwatch_stop(&start->watch);
 	start->fail = answer->fail;
 	if (answer->said->agent_id[0] != '\0')
 		learn_id(start, answer->said->agent_id);
@@ -135,6 +138,7 @@ looked(void *arg, const struct agora_answer *answer)
 	struct start *start = arg;
 	struct start_event event = { .kind = look_outcome(start, answer) };
 
+	stopwatch_stop(&start->watch);
 	start_on(start, &event);
 }
 
@@ -171,6 +175,7 @@ listed(void *arg, const struct agora_answer *answer)
 	struct start *start = arg;
 	struct start_event event = { .kind = list_outcome(start, answer) };
 
+	stopwatch_stop(&start->watch);
 	start_on(start, &event);
 }
 
@@ -183,6 +188,7 @@ stopped(void *arg, const struct fail *fail)
 		    START_STOPPED :
 		    START_STOP_FAILED };
 
+	stopwatch_stop(&start->watch);
 	start_on(start, &event);
 }
 
@@ -279,6 +285,15 @@ do_stop(struct start *start, const struct start_step *step,
 	return -1;
 }
 
+/* ${sent} is what began a call, or did not. */
+static bool
+under_way(struct start *start, int sent)
+{
+	if (sent == 0)
+		stopwatch_go(&start->watch);
+	return sent == 0;
+}
+
 /*
  * The timer is always armed, for ${ms} or for ever, because then setting it
  * needs no memory: a pause that could fail would end in a busy loop.
@@ -304,16 +319,16 @@ start_do(struct start *start, const struct start_step *step,
 	switch (step->action) {
 	case START_DO_JOIN:
 		event->kind = START_NOT_PROCESSED;
-		return do_join(start, step) == 0;
+		return under_way(start, do_join(start, step));
 	case START_DO_LOOK:
 		event->kind = START_AGENT_UNCLEAR;
-		return do_look(start, step) == 0;
+		return under_way(start, do_look(start, step));
 	case START_DO_LIST:
 		event->kind = START_LISTED_UNCLEAR;
-		return do_list(start, step) == 0;
+		return under_way(start, do_list(start, step));
 	case START_DO_STOP:
 		event->kind = START_STOP_FAILED;
-		return do_stop(start, step, event) == 0;
+		return under_way(start, do_stop(start, step, event));
 	case START_DO_NOTHING:
 	case START_DO_PAUSE:
 	case START_DO_END:
@@ -370,6 +385,7 @@ tell(struct start *start, enum start_answer answer, bool cleans_up)
 	struct fail fail = { 0 };
 	bool taken;
 
+	start->agora->waited_us = stopwatch_us(&start->watch);
 	if (answer == START_SAY_STARTED) {
 		taken = start->answer(start->arg, start->agent_id, NULL);
 		if (taken)

@@ -9,6 +9,7 @@
 #include "common/settings.h"
 #include "common/stop.h"
 #include "common/stop_policy.h"
+#include "common/stopwatch.h"
 #include "common/sys.h"
 
 struct stop {
@@ -16,8 +17,9 @@ struct stop {
 	struct settings *settings;
 	struct stop_policy policy;
 	struct loop_timer timer;
-	int64_t began_ms; /* monotonic */
-	int64_t now;      /* seconds since 1970 then */
+	struct stopwatch watch; /* of the calls */
+	int64_t began_ms;       /* monotonic */
+	int64_t now;            /* seconds since 1970 then */
 	char agent_id[AGORA_ID_SIZE];
 	struct fail fail; /* of the last leave */
 	void (*done)(void *arg, const struct fail *fail);
@@ -31,6 +33,7 @@ stop_end(struct stop *stop, const struct fail *fail)
 {
 	loop_timer_clear(stop->agora->loop, &stop->timer);
 	stop->agora->working--;
+	stop->agora->waited_us = stopwatch_us(&stop->watch);
 	stop->done(stop->arg, fail);
 	settings_free(stop->settings);
 	secret_wipe(stop, sizeof(*stop));
@@ -63,6 +66,7 @@ left(void *arg, const struct agora_answer *answer)
 	struct stop_event event = { .kind = kind_of(answer),
 		.retry_after = answer->retry_after };
 
+	stopwatch_stop(&stop->watch);
 	stop->fail = answer->fail;
 	stop_on(stop, &event);
 }
@@ -108,7 +112,10 @@ stop_do(struct stop *stop, const struct stop_step *step,
 {
 	if (step->action == STOP_DO_LEAVE) {
 		*event = (struct stop_event){ .kind = STOP_NOT_PROCESSED };
-		return leave(stop, step) == 0;
+		if (leave(stop, step) == -1)
+			return false;
+		stopwatch_go(&stop->watch);
+		return true;
 	}
 	*event = (struct stop_event){ .kind = STOP_TIME };
 	return loop_timer_set(stop->agora->loop, &stop->timer, step->ms) == 0;

@@ -16,6 +16,15 @@ sys_now(void)
 }
 
 int64_t
+sys_monotonic_us(void)
+{
+	struct timespec ts = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t
 sys_monotonic_ms(void)
 {
 	struct timespec ts = { 0 };

@@ -17,6 +17,9 @@ int64_t sys_now(void);
 /* Milliseconds of a clock that never steps; its zero means nothing. */
 int64_t sys_monotonic_ms(void);
 
+/* The same clock in microseconds. */
+int64_t sys_monotonic_us(void);
+
 /*
  * Fills ${data} with ${len} bytes (at most 256) of the kernel's generator,
  * getrandom(2).

@@ -38,7 +38,8 @@ struct request {
 struct exchange {
 	struct service *service;
 	struct request request;
-	int64_t started; /* monotonic ms */
+	int64_t started;  /* monotonic us */
+	int64_t agora_us; /* so long it waited for Agora; the endpoint's */
 
 	/*
 	 * The transport's: sends the ${len} bytes of a CGI answer (header

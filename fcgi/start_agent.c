@@ -163,6 +163,7 @@ answered(void *arg, const char *agent_id, const struct fail *fail)
 	bool taken = false;
 
 	exchange_on_leaving(exchange, NULL, NULL);
+	exchange->agora_us = exchange->service->agora->waited_us;
 	if (fail != NULL) {
 		exchange_fail(exchange, fail);
 	} else if (exchange_gone(exchange)) {

@@ -12,14 +12,18 @@
 #include "fcgi/gate.h"
 #include "fcgi/probe.h"
 #include "fcgi/program.h"
+#include "fcgi/service.h"
 
 static void
 stopped(void *arg, const struct fail *fail)
 {
+	struct exchange *exchange = arg;
+
+	exchange->agora_us = exchange->service->agora->waited_us;
 	if (fail == NULL)
-		exchange_succeed(arg);
+		exchange_succeed(exchange);
 	else
-		exchange_fail(arg, fail);
+		exchange_fail(exchange, fail);
 }
 
 /* Reads the agent id and hands it to Agora. */

@@ -59,6 +59,12 @@ sys_monotonic_ms(void)
 	return wire.clock_ms;
 }
 
+int64_t
+sys_monotonic_us(void)
+{
+	return wire.clock_ms * 1000;
+}
+
 static void
 copy(char *to, size_t size, const char *from)
 {

@@ -79,6 +79,12 @@ sys_monotonic_ms(void)
 	return wire.ms;
 }
 
+int64_t
+sys_monotonic_us(void)
+{
+	return wire.ms * 1000;
+}
+
 int
 sys_random(void *data, size_t len)
 {
