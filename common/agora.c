@@ -12,6 +12,7 @@
 #include "common/fail.h"
 #include "common/http.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/region.h"
 #include "common/secret.h"
 #include "common/settings.h"
@@ -77,10 +78,12 @@ agora_free(struct agora *agora)
 {
 	if (agora == NULL)
 		return;
-	if (agora->starts > 0)
+	if (agora->starts > 0) {
+		metrics_orphans(agora->starts);
 		log_error("start: orphan_possible: %zu starts were under way "
 			  "when the process ended",
 		    agora->starts);
+	}
 	http_free(agora->http);
 	free(agora);
 }
@@ -201,10 +204,20 @@ note_health(const struct call *call, enum agora_class class,
 {
 	bool good = result->outcome == HTTP_ANSWERED &&
 	    (class != AGORA_UNKNOWN || result->status == 409);
+	bool refused = result->status == 401 || result->status == 403;
+	int64_t now_ms = sys_monotonic_ms();
 
-	if (result->outcome != HTTP_NO_MEMORY && !is_query(call))
-		health_result(&call->agora->health, call->base, good,
-		    sys_monotonic_ms());
+	metrics_call(call->kind, class);
+	if (result->outcome == HTTP_NO_MEMORY)
+		return;
+	metrics_outcome(!good || result->status >= 500 ? METRICS_FAILED :
+		refused                                ? METRICS_REFUSED :
+							 METRICS_ANSWERED,
+	    now_ms);
+	if (is_query(call))
+		return;
+	health_result(&call->agora->health, call->base, good, now_ms);
+	metrics_hosts(&call->agora->health);
 }
 
 static void
@@ -393,8 +406,10 @@ call_send(struct call *call, const struct agora_request *request,
 		http.fresh = request->again;
 	}
 	log_begin(call, request->timeout_ms);
-	if (!is_query(call))
+	if (!is_query(call)) {
 		health_call(&call->agora->health, call->base, call->began_ms);
+		metrics_hosts(&call->agora->health);
+	}
 	return http_start(call->agora->http, &http, call_done, call, fail);
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/ascii.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/num.h"
 
 static enum log_level threshold = LOG_LEVEL_INFO;
@@ -112,8 +113,10 @@ write_or_count(const char *lines, size_t len, unsigned long count)
 		if (write_lines(note, (size_t)note_len))
 			lost = 0;
 	}
-	if (lost > 0 || !write_lines(lines, len))
+	if (lost > 0 || !write_lines(lines, len)) {
 		lost += count;
+		metrics_lost_lines(count);
+	}
 }
 
 void

@@ -10,6 +10,7 @@
 #include "common/fail.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/metrics.h"
 #include "common/region.h"
 #include "common/secret.h"
 #include "common/settings.h"
@@ -409,13 +410,16 @@ tell(struct start *start, enum start_answer answer, bool cleans_up)
 static void
 start_end(struct start *start, const struct start_step *step)
 {
-	if (step->orphan)
+	if (step->orphan) {
+		metrics_orphans(1);
 		log_error("start: orphan_possible: the agent %s may run "
 			  "without a client until its idle timeout, request "
 			  "id=%s",
 		    start->name, start->request_id);
+	}
 	loop_timer_clear(start->agora->loop, &start->timer);
 	start->agora->starts--;
+	metrics_starts(start->agora->starts);
 	start->agora->working--;
 	agent_free(start->agent);
 	settings_free(start->settings);
@@ -552,6 +556,7 @@ start_begin(struct agora *agora, struct settings *settings,
 	    start->name, start->began_ms, random);
 	settings_share(settings);
 	agora->starts++;
+	metrics_starts(agora->starts);
 	agora->working++;
 	return start;
 }

@@ -7,6 +7,7 @@
 #include "common/fail.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/num.h"
 #include "common/settings.h"
 #include "common/sys.h"
@@ -14,6 +15,7 @@
 #include "fcgi/endpoint.h"
 #include "fcgi/exchange.h"
 #include "fcgi/gate.h"
+#include "fcgi/monitor.h"
 #include "fcgi/params.h"
 #include "fcgi/record.h"
 #include "fcgi/service.h"
@@ -138,6 +140,7 @@ exchange_run(struct exchange *exchange, char **params,
 	struct fail fail = { 0 };
 	const char *method = params_get(params, "REQUEST_METHOD");
 	const char *query = params_get(params, "QUERY_STRING");
+	const char *question = params_get(params, MONITOR_VARIABLE);
 
 	service_refresh(service);
 	exchange->started = sys_monotonic_us();
@@ -149,6 +152,10 @@ exchange_run(struct exchange *exchange, char **params,
 	if (sys_random(request->random, sizeof(request->random)) == -1)
 		fail_set(&fail, FAIL_INTERNAL, "no random numbers to be had");
 	request_identify(request, params);
+	if (question != NULL && *question != '\0') {
+		monitor_answer(exchange, question);
+		return;
+	}
 	if (fail.kind == FAIL_NONE && gate_enter(exchange, params, &fail) == 0)
 		check_request(exchange, params, body, &fail);
 	if (fail.kind != FAIL_NONE)
@@ -275,7 +282,7 @@ add_failure(struct buf *line, const struct fail *fail)
  */
 static void
 log_request(const struct exchange *exchange, const struct fail *fail,
-    const struct buf *answer)
+    int64_t us, const struct buf *answer)
 {
 	static char text[LOG_LINE_MAX];
 	const char *body = strstr(buf_str(answer), "\r\n\r\n");
@@ -290,7 +297,7 @@ log_request(const struct exchange *exchange, const struct fail *fail,
 	add_number(&line, " status=", status, 1);
 	buf_text(&line, " outcome=");
 	buf_text(&line, fail_name(fail->kind));
-	add_ms(&line, " ms=", sys_monotonic_us() - exchange->started);
+	add_ms(&line, " ms=", us);
 	add_number(&line,
 	    " bytes=", body != NULL ? (int64_t)strlen(body + 4) : 0, 1);
 	if (exchange->agora_us > 0)
@@ -298,6 +305,18 @@ log_request(const struct exchange *exchange, const struct fail *fail,
 	if (fail->kind != FAIL_NONE)
 		add_failure(&line, fail);
 	(status >= 500 ? log_warn : log_info)("%s", buf_str(&line));
+}
+
+/* Counts the request, now that it was answered, and writes its line. */
+static void
+note(const struct exchange *exchange, const struct fail *fail,
+    const struct buf *answer)
+{
+	int64_t us = sys_monotonic_us() - exchange->started;
+
+	metrics_request(fail->kind, us - exchange->agora_us,
+	    exchange->agora_us);
+	log_request(exchange, fail, us, answer);
 }
 
 /*
@@ -345,7 +364,7 @@ finish(struct exchange *exchange, const struct fail *fail, struct buf *out)
 {
 	bool sent;
 
-	log_request(exchange, fail, out);
+	note(exchange, fail, out);
 	sent = exchange->send(exchange, buf_str(out), out->len);
 	buf_free(out);
 	return sent;
@@ -405,5 +424,5 @@ exchange_refuse(struct service *service, const struct fail *fail,
 	request_identify(&exchange.request, NULL);
 	head = head_of(&exchange);
 	answer_fail(&head, fail, out);
-	log_request(&exchange, fail, out);
+	note(&exchange, fail, out);
 }

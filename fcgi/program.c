@@ -11,6 +11,7 @@
 #include "common/agents.h"
 #include "common/fail.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/num.h"
 #include "common/secret.h"
 #include "common/settings.h"
@@ -283,6 +284,7 @@ serve_socket(const struct endpoint *endpoint, const struct options *options,
 	}
 	if (options->workers > 0)
 		return workers_run(listener, options->workers);
+	metrics_begin(params_get(environ, METRICS_VARIABLE), sys_now());
 	return serve(endpoint, listener);
 }
 

@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/metrics.h"
 #include "common/settings.h"
 #include "common/sys.h"
 #include "fcgi/listen.h"
@@ -57,7 +58,9 @@ struct parent {
 	struct leaving *leaving;
 	struct notify notify;
 	struct pulses pulses;
-	int secrets; /* descriptor for the workers, or -1 */
+	int secrets;                   /* descriptor for the workers, or -1 */
+	int metrics;                   /* the same; its slots are whose: */
+	pid_t counting[METRICS_SLOTS]; /* 0: nobody's */
 	char program[PATH_MAX];
 	int count;
 	int restarting; /* index of the worker being replaced, or -1 */
@@ -81,7 +84,7 @@ hand_over(int fd)
 /* In the child: becomes the program, with the socket as descriptor 0. */
 static _Noreturn void
 become_worker(const struct parent *parent, const struct pulse *pulse,
-    pid_t parent_pid)
+    size_t slot, pid_t parent_pid)
 {
 	char name[PATH_MAX];
 	char *argv[] = { name, NULL };
@@ -94,6 +97,7 @@ become_worker(const struct parent *parent, const struct pulse *pulse,
 	if (parent->secrets != -1)
 		fcntl(parent->secrets, F_SETFD, 0);
 	unsetenv("NOTIFY_SOCKET"); /* the service manager listens to us alone */
+	metrics_table_hand_over(parent->metrics, slot);
 	if (pulse_hand_over(pulse) != -1 &&
 	    hand_over(parent->listener->fd) != -1)
 		execv(parent->program, argv);
@@ -143,24 +147,38 @@ turn_away_end(struct parent *parent)
 
 /* ---- a worker ---------------------------------------------------------- */
 
+/* The first slot of the table of metrics that ${pid} has; 0: that is free. */
+static size_t
+slot_of(const struct parent *parent, pid_t pid)
+{
+	size_t slot = 0;
+
+	while (slot < METRICS_SLOTS - 1 && parent->counting[slot] != pid)
+		slot++;
+	return slot; /* if all are taken, two share the last one */
+}
+
 static int
 spawn(struct worker *worker)
 {
-	struct pulse *pulse = pulse_new(&worker->parent->pulses);
+	struct parent *parent = worker->parent;
+	struct pulse *pulse = pulse_new(&parent->pulses);
+	size_t slot = slot_of(parent, 0);
 	pid_t parent_pid = getpid();
 	pid_t pid;
 
-	turn_away_end(worker->parent);
+	turn_away_end(parent);
 	worker->born = sys_monotonic_ms();
 	pid = fork();
 	if (pid == 0)
-		become_worker(worker->parent, pulse, parent_pid);
+		become_worker(parent, pulse, slot, parent_pid);
 	pulse_feel(pulse, pid);
 	if (pid == -1) {
 		log_error("workers: fork: %s", strerror(errno));
 		return -1;
 	}
 	worker->pid = pid;
+	parent->counting[slot] = pid;
 	return 0;
 }
 
@@ -341,6 +359,18 @@ log_end(pid_t pid, int status)
 		    WEXITSTATUS(status));
 }
 
+/* What it counted stays; the slot is the next worker's. */
+static void
+slot_release(struct parent *parent, pid_t pid)
+{
+	size_t slot = slot_of(parent, pid);
+
+	if (parent->counting[slot] != pid)
+		return;
+	metrics_table_ended(slot);
+	parent->counting[slot] = 0;
+}
+
 static void
 worker_ended(struct parent *parent, pid_t pid, int status)
 {
@@ -348,6 +378,7 @@ worker_ended(struct parent *parent, pid_t pid, int status)
 	int i;
 
 	log_end(pid, status);
+	slot_release(parent, pid);
 	forget(parent, pid);
 	for (i = 0; i < parent->count; i++) {
 		worker = &parent->worker[i];
@@ -434,6 +465,9 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 	parent->restarting = -1;
 	parent->notify.fd = -1;
 	parent->secrets = settings_environment_hide();
+	parent->metrics = metrics_table_make(sys_now());
+	if (parent->metrics == -1)
+		log_warn("workers: no metrics: %s", strerror(errno));
 	parent->settle_timer.expired = settled;
 	parent->again_timer.expired = restart_again;
 	parent->signal_watch.ready = signal_ready;
@@ -493,6 +527,8 @@ workers_run(struct listener *listener, int count)
 		close(parent->secrets);
 	pulses_close(&parent->pulses);
 	notify_close(&parent->notify);
+	if (parent->metrics != -1)
+		close(parent->metrics);
 	loop_free(parent->loop);
 	free(parent);
 	return status;

@@ -232,7 +232,7 @@ def test_nginx_t(folder, site):
     for name in ("agora-agent", "agora-agent/common"):
         install(f"nginx/snippets/{name}.conf",
                 etc / f"snippets/{name}.conf", log)
-    for name in (*servers.ENDPOINTS, "errors"):
+    for name in (*servers.ENDPOINTS, "errors", "health", "ask"):
         install(f"nginx/snippets/agora-agent/{name}.conf",
                 etc / f"snippets/agora-agent/{name}.conf")
     if site == "site.example":
@@ -246,6 +246,7 @@ def test_nginx_t(folder, site):
         servers.write(etc / "sites-enabled/default", text.replace(
             "\tserver_name _;",
             "\tserver_name _;\n\tinclude snippets/agora-agent.conf;\n"
+            "\tinclude snippets/agora-agent/health.conf;\n"
             "\tinclude snippets/agora-agent/errors.conf;"))
     said = output_of(["nginx", "-t", "-e", str(folder / "error.log"),
                       "-c", str(etc / "nginx.conf")])
