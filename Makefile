@@ -307,6 +307,33 @@ portable:
 	@$(MAKE) --no-print-directory -s all B=$(B) VARIANT=portable
 	@deploy/needs.sh $(PROGRAM_FILES)
 
+# ---- the Debian package: debian/ ------------------------------------------
+
+# Built from a copy, so that the tree stays clean. DEB_BUILD_OPTIONS=nocheck
+# leaves the unit tests out.
+DEB_TREE = build-deb/agora-agent
+deb:
+	@$(PACKAGES) package
+	@grep -q '^agora-agent ($(VERSION))' debian/changelog || \
+	    { echo 'debian/changelog is not of version $(VERSION)'; exit 1; }
+	@echo 'building in build-deb/'
+	@rm -rf build-deb
+	@mkdir -p $(DEB_TREE)
+	@tar c --exclude='./build*' --exclude=./.git --exclude='./.env*' . | \
+	    tar x -C $(DEB_TREE)
+	@cd $(DEB_TREE) && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	    { tail -40 ../log; exit 1; }
+	@lintian --allow-root --fail-on error,warning build-deb/*.changes
+	@ls build-deb/*.deb
+
+# In fresh Debian machines, each with a systemd of its own; root only. The
+# Debian that they begin with is made once, in build-chroot/.
+test-package: deb
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider \
+	    tests/package
+
+.PHONY: deb test-package
+
 clean:
 	rm -rf build build-*
 
@@ -325,6 +352,8 @@ help:
 	@echo 'make portable  into build-portable/, with libfcgi and json-c inside'
 	@echo 'make lint      warnings, analysers, formatting, architecture'
 	@echo 'make asan      the tests under AddressSanitizer and UBSan'
+	@echo 'make deb       the Debian package, into build-deb/'
+	@echo 'make test-package  installs it on fresh machines, as the README says'
 	@echo 'make torture   the tests without memory, for every allocation'
 	@echo 'make valgrind  the tests under valgrind'
 	@echo 'make coverage  what the tests reach, and whether that is enough'

@@ -2,7 +2,7 @@
 # Makes sure that what "make run", "make test" or "make lint" needs is there:
 # installs the missing Debian packages, or lists what is missing elsewhere.
 #
-#   packages.sh run|test|coverage|fuzz|bench|lint [nginx|apache]
+#   packages.sh run|test|coverage|fuzz|bench|lint|package [nginx|apache]
 set -eu
 
 purpose=$1
@@ -35,6 +35,21 @@ needs() {
 		echo program clang clang
 		echo program afl-clang-fast afl++
 		echo runtime fuzzer libclang-rt-dev
+		return
+	fi
+	if [ "$purpose" = package ]; then
+		cat <<-END
+			pc cmocka libcmocka-dev
+			program dh debhelper
+			program dpkg-buildpackage dpkg-dev
+			program fakeroot fakeroot
+			program lintian lintian
+			program debootstrap debootstrap
+			program ip iproute2
+			program curl curl
+			python pytest python3-pytest
+			python pytest_timeout python3-pytest-timeout
+		END
 		return
 	fi
 	if [ "$purpose" = test ] || [ "$server" = nginx ]; then
