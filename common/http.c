@@ -856,26 +856,41 @@ set_headers(struct transfer *transfer, const struct http_request *request,
 	    transfer->headers, fail);
 }
 
+/*
+ * For a body of no bytes libcurl takes an upload buffer too, and keeps it, and
+ * sends an empty frame of data. So to libcurl it is a GET by another name.
+ */
+static int
+set_no_body(struct transfer *transfer, const char *method, struct fail *fail)
+{
+	if (set_long(transfer->easy, CURLOPT_HTTPGET, 1, fail) == -1)
+		return -1;
+	if (strcmp(method, "GET") == 0)
+		return 0;
+	if (strcmp(method, "POST") == 0 &&
+	    add_header(transfer, "Content-Length", "0", fail) == -1)
+		return -1;
+	return set_pointer(transfer->easy, CURLOPT_CUSTOMREQUEST, method, fail);
+}
+
 /* libcurl keeps a pointer to our copy, which transfer_free() wipes. */
 static int
 set_body(struct transfer *transfer, const struct http_request *request,
     struct fail *fail)
 {
 	size_t len = request->body == NULL ? 0 : request->body_len;
+	bool post = strcmp(request->method, "POST") == 0;
 
-	if (strcmp(request->method, "GET") == 0)
-		return set_long(transfer->easy, CURLOPT_HTTPGET, 1, fail);
-	if (strcmp(request->method, "OPTIONS") == 0)
-		return set_pointer(transfer->easy, CURLOPT_CUSTOMREQUEST,
-		    request->method, fail);
-	if (strcmp(request->method, "POST") != 0)
+	if (!post && strcmp(request->method, "GET") != 0 &&
+	    strcmp(request->method, "OPTIONS") != 0)
 		return fail_set(fail, FAIL_INTERNAL,
 		    "the method is not GET, POST or OPTIONS");
+	if (!post || len == 0)
+		return set_no_body(transfer, request->method, fail);
 	transfer->body = calloc(1, len + 1);
 	if (transfer->body == NULL)
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
-	if (len > 0)
-		memcpy(transfer->body, request->body, len);
+	memcpy(transfer->body, request->body, len);
 	transfer->body_len = len;
 	if (option_set(CURLOPT_POSTFIELDSIZE_LARGE,
 		curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
@@ -984,8 +999,8 @@ transfer_new(struct http *http, const struct http_request *request,
 	if (set_fixed(easy, fail) == -1 ||
 	    set_callbacks(transfer, fail) == -1 ||
 	    set_url(easy, request, fail) == -1 ||
-	    set_headers(transfer, request, fail) == -1 ||
 	    set_body(transfer, request, fail) == -1 ||
+	    set_headers(transfer, request, fail) == -1 ||
 	    set_authorities(transfer, request->ca_file, fail) == -1 ||
 	    set_connection(transfer, request, fail) == -1) {
 		transfer_free(transfer);

@@ -338,6 +338,7 @@ test_post_without_body(void **state)
 	req.content_type = NULL;
 	req.authorization = NULL;
 	exchange(&req, &seen);
+	assert_memory_equal(seen.body, "POST /echo HTTP/1.1\r\n", 21);
 	assert_non_null(strstr(seen.body, "\r\nContent-Length: 0\r\n"));
 	assert_null(strstr(seen.body, "Content-Type"));
 	assert_null(strstr(seen.body, "Authorization"));
