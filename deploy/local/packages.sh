@@ -66,6 +66,7 @@ needs() {
 			python pytest python3-pytest
 			python xdist python3-pytest-xdist
 			python pytest_timeout python3-pytest-timeout
+			python jsonschema python3-jsonschema
 			program valgrind valgrind
 			program curl curl
 			program ip iproute2

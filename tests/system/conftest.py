@@ -22,6 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "sandbox"),
 import rig as rig_module  # noqa: E402
 from agent_cases import KINDS  # noqa: E402
 from client import Sandbox  # noqa: E402
+from openapi import API  # noqa: E402
 from processes import PATIENCE, WRAPPED  # noqa: E402
 from programs import Programs  # noqa: E402
 from upstream import Upstream  # noqa: E402
@@ -107,9 +108,12 @@ def folder():
 
 @pytest.fixture(autouse=True)
 def clean_stderr(programs):
-    """Fails a test during which a program printed something strange, or a
-    secret was seen where none may be (H01)."""
+    """Fails a test during which a program printed something strange, a
+    secret was seen where none may be (H01), or an answer came that the
+    description of the API does not have."""
     yield
+    undescribed = API.take()
+    assert not undescribed, undescribed
     strange = programs.strange_lines()
     assert not strange, strange
     found = WATCH.take()

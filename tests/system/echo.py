@@ -14,7 +14,7 @@ import threading
 
 PARAMS, STDIN, STDOUT, END_REQUEST = 4, 5, 6, 3
 HEAD = ("Status: 200 OK\r\n"
-        "Content-Type: application/json\r\n"
+        "Content-Type: text/plain\r\n"
         "Access-Control-Allow-Origin: https://program.example\r\n"
         "Access-Control-Allow-Credentials: true\r\n"
         "Access-Control-Expose-Headers: X-Program\r\n\r\n")

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 
 import fcgi_client
+from openapi import API
 from processes import PATIENCE
 from watch import WATCH
 
@@ -70,7 +71,12 @@ def parse_cgi(output):
     status = answer.header("Status")
     if status:
         answer.status = int(status.split()[0])
-    return answer
+    return API.shape(answer)
+
+
+def seen(method, path, answer):
+    """Shows the answer to a request to all who look for faults."""
+    return API.answer(method, path, WATCH.answer(path, answer))
 
 
 def cgi_params(method, path, headers, body, extra=()):
@@ -129,7 +135,7 @@ class Cgi:
         endpoint = ROUTES[path.partition("?")[0]]
         done = self.run(endpoint, params, body)
         assert done.returncode == 0, f"exit status {done.returncode}"
-        return WATCH.answer(path, parse_cgi(done.stdout))
+        return seen(method, path, parse_cgi(done.stdout))
 
     def close(self):
         """Nothing stays behind."""
@@ -154,7 +160,7 @@ class FastCgi:
                                      timeout=30 * PATIENCE)
         assert answer.protocol_status == fcgi_client.REQUEST_COMPLETE
         assert answer.app_status == 0 and not answer.stderr
-        return WATCH.answer(path, parse_cgi(answer.stdout))
+        return seen(method, path, parse_cgi(answer.stdout))
 
     def close(self):
         """Stops the programs."""
@@ -236,7 +242,7 @@ class HttpConnection:
             if answer.status >= 200:
                 break
         answer.body = self._body(answer, method)
-        return answer
+        return API.shape(answer)
 
     def readable(self):
         """Whether something, or the end, is there to be read."""
@@ -283,8 +289,8 @@ class Http:
         with self.connect() as connection:
             connection.send(data)
             answer = connection.answer(method)
-        path = data.split(b" ", 2)[1] if data.count(b" ") > 1 else b""
-        return WATCH.answer(path.decode("latin-1"), answer)
+        line = data.partition(b"\r\n")[0].decode("latin-1").split(" ")
+        return seen(method, line[1] if len(line) > 1 else "", answer)
 
     def request(self, method, path, headers=(), body=b""):
         """Sends a request."""
@@ -301,7 +307,7 @@ class Http:
             raise
         if (answer.header("Connection") or "").lower() == "close":
             self._connect_anew()
-        return WATCH.answer(path, answer)
+        return seen(method, path, answer)
 
     def _connect_anew(self):
         self.kept.sock.close()
