@@ -194,6 +194,13 @@ PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
 check: all unit fuzzers bench-programs
 	@$(PYTEST) tests/sandbox tests/system
 
+# The try-it page in Chromium, which is 300 MB that nothing else needs.
+# PICTURES=FOLDER keeps what is seen.
+test-browser:
+	@$(PACKAGES) browser
+	@$(MAKE) --no-print-directory -s all
+	@BROWSER_TESTS=1 $(PYTEST) -n 2 tests/system/test_www_browser.py
+
 asan:
 	@$(PACKAGES) test
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
@@ -341,6 +348,7 @@ help:
 	@echo 'make run       install what is missing, build, serve on PORT (8000)'
 	@echo '               SERVER=apache for Apache, SANDBOX=1 for the sandbox'
 	@echo 'make test      install what is missing, build, run every test'
+	@echo 'make test-browser  the try-it page in Chromium'
 	@echo 'make           build the programs into build/'
 	@echo 'make install   programs to PREFIX (/usr/local), settings and files of the'
 	@echo '               web servers to SYSCONFDIR (/etc); an edited file is kept,'
@@ -362,7 +370,7 @@ help:
 	@echo 'make format    clang-format'
 	@echo 'make clean     remove build/ and build-*/'
 
-.PHONY: all unit unit-tests run test check asan torture valgrind lint format \
+.PHONY: all unit unit-tests run test test-browser check asan torture valgrind lint format \
 	install uninstall install-htaccess portable clean help
 .SECONDARY:
 

@@ -2,7 +2,7 @@
 # Makes sure that what "make run", "make test" or "make lint" needs is there:
 # installs the missing Debian packages, or lists what is missing elsewhere.
 #
-#   packages.sh run|test|coverage|fuzz|bench|lint|package [nginx|apache]
+#   packages.sh run|test|browser|coverage|fuzz|bench|lint|package [nginx|apache]
 set -eu
 
 purpose=$1
@@ -29,6 +29,11 @@ needs() {
 	END
 	if [ "$purpose" = coverage ]; then
 		echo program gcovr gcovr
+		purpose='test'
+	fi
+	if [ "$purpose" = browser ] ||
+		{ [ "$purpose" = 'test' ] && [ -n "${SLOW_TESTS:-}" ]; }; then
+		echo program chromium chromium
 		purpose='test'
 	fi
 	if [ "$purpose" = fuzz ]; then

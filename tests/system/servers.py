@@ -31,6 +31,8 @@ from watch import WATCH
 DEPLOY = ROOT / "deploy"
 WEB_USER = "www-data"
 
+PAGES = "/usr/local/share/agora-agent/www"  # in the shipped files
+
 PROGRAM_LINE = r"<[0-7]>agora-agent: "
 
 # What servers say when a test makes them. For expect().
@@ -101,19 +103,30 @@ def write(path, text):
     path.chmod(0o644)
 
 
+def copy_pages(folder):
+    """The try-it page in a folder that the web server can read; returns it."""
+    pages = pathlib.Path(folder) / "pages"
+    shutil.copytree(DEPLOY / "www", pages, copy_function=shutil.copyfile)
+    for path in (pages, *pages.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return pages
+
+
 class Server:
     """What nginx and Apache have in common.
 
     port: a free one if None. sockets: paths of the programs' sockets, by
     name. replace: (file in deploy/, old, new) for tests that edit a file,
     such as the origins or the rate limits. allow: what expect() takes.
+    pages: the folder to serve the try-it page from, or None.
     """
 
     signals = {}  # "stop" and "reload"
     usual = ()    # patterns of lines that mean nothing
 
     def __init__(self, folder, port=None, sockets=None, replace=(),
-                 allow=()):
+                 allow=(), pages=None):
+        self.pages = pages
         self.folder = pathlib.Path(folder).resolve()
         self.replace = list(replace)
         self.allowed = [PROGRAM_LINE, *self.usual, *allow]
@@ -161,6 +174,11 @@ class Server:
         for name in ("admin/index.html", "private/index.html", ".htpasswd"):
             write(www / name, "<p>not for everybody</p>\n")
         return www
+
+    def _with_pages(self, text, line):
+        """A site with the include for the try-it page, if that is wanted."""
+        assert f"#{line}\n" in text, f"no #{line}"
+        return text.replace(f"#{line}\n", f"{line}\n") if self.pages else text
 
     def _configure(self):
         """Writes the configuration; returns the command."""
@@ -319,6 +337,7 @@ class Nginx(Server):
             name = path.relative_to(DEPLOY / "nginx")
             text = self._text(f"nginx/{name}").replace(
                 "/var/log/nginx/", f"{self.folder}/log/")
+            text = text.replace(PAGES, str(self.pages))
             if self.keepalive:
                 text = text.replace("fastcgi_keep_conn off;",
                                     "fastcgi_keep_conn on;")
@@ -328,8 +347,10 @@ class Nginx(Server):
         """The server block."""
         listen = f"listen 127.0.0.1:{self.port};"
         if self.site == "site.example":
-            return self._text("nginx/site.example", ("listen 80;", listen),
-                              ("listen [::]:80;", ""))
+            return self._with_pages(
+                self._text("nginx/site.example", ("listen 80;", listen),
+                           ("listen [::]:80;", "")),
+                "include snippets/agora-agent/www.conf;")
         assert self.site == "snippet"
         www = self._www()
         errors = "include snippets/agora-agent/errors.conf;\n"
@@ -354,6 +375,7 @@ class Nginx(Server):
                 "events { worker_connections 1024; }\n"
                 f"http {{\n{temp}"
                 f"access_log {self.folder}/log/access.log;\n"
+                "include /etc/nginx/mime.types;\n"
                 "default_type application/octet-stream;\n"
                 "include conf.d/*.conf;\ninclude sites-enabled/*;\n}\n")
 
@@ -500,7 +522,9 @@ class Apache(Server):
         libexec = self.folder / "libexec"
         self._copy_programs(libexec)
         name = f"apache/vhost-{self.vhost}.conf"
-        text = self._text(name, ("*:80>", f"127.0.0.1:{self.port}>"))
+        text = self._with_pages(
+            self._text(name, ("*:80>", f"127.0.0.1:{self.port}>")),
+            "Include agora-agent-www.conf")
         if self.vhost == "fcgid":
             assert "/usr/local/libexec/agora-agent" in text
             text = text.replace("/usr/local/libexec/agora-agent",
@@ -526,6 +550,9 @@ class Apache(Server):
         write(etc / "apache2.conf", self._main())
         write(etc / "agora-agent-common.conf",
               self._text("apache/agora-agent-common.conf"))
+        write(etc / "agora-agent-www.conf",
+              self._text("apache/agora-agent-www.conf",
+                         (PAGES, str(self.pages))))
         write(etc / f"sites-enabled/{self.file}.conf",
               self._shared_host() if htaccess else self._vhost())
         if self.default_site:

@@ -175,13 +175,14 @@ class Web(Starts):
 class Site(Web, Backend):
     """A backend behind an nginx of its own; start() and stop() go by it."""
 
-    def __init__(self, rig, replace=(), **how):
-        """${replace} is for servers.Nginx, the rest for Backend."""
+    def __init__(self, rig, pages=None, replace=(), **how):
+        """${pages} and ${replace} are for servers.Nginx, the rest for
+        Backend."""
         super().__init__(rig, **how)
         folder = rig.programs.file("nginx")
         os.mkdir(folder, 0o755)
         self.server = servers.Nginx(
-            folder, replace=[*NO_LIMIT, *replace], sockets={
+            folder, replace=[*NO_LIMIT, *replace], pages=pages, sockets={
                 name: self.program(name).socket for name in ENDPOINTS})
         self.http = Http("nginx", self.server)
 
