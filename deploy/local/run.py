@@ -33,6 +33,13 @@ BUILD = ROOT / os.environ.get("B", "build")
 DEMO_APP_ID = "0123456789abcdef0123456789abcdef"
 DEMO_CERTIFICATE = "fedcba9876543210fedcba9876543210"
 NAMES = ("APP_ID", "APP_CERTIFICATE")
+PAGE = "/agora-agent/"
+# What the shipped files have at / is nothing; here the page is one click less.
+HOME = [("nginx/site.example", "location / {\n",
+         f"location = / {{\nreturn 302 {PAGE};\n}}\nlocation / {{\n"),
+        ("apache/vhost-proxy-fcgi.conf", "RewriteEngine On\n\t# Everything",
+         "RewriteEngine On\n"
+         f'RewriteRule "^/$" {PAGE} [R=302,L]\n\t# Everything')]
 
 
 def say(text):
@@ -146,11 +153,12 @@ class Stack:
         """nginx, or Apache with mod_proxy_fcgi, as deploy/ has them."""
         folder = self.folder / kind
         folder.mkdir(mode=0o755)
+        how = {"port": port, "sockets": sockets, "replace": HOME,
+               "pages": servers.copy_pages(self.folder)}
         if kind == "apache":
-            self.server = servers.Apache(folder, "proxy-fcgi", port=port,
-                                         sockets=sockets)
+            self.server = servers.Apache(folder, "proxy-fcgi", **how)
         else:
-            self.server = servers.Nginx(folder, port=port, sockets=sockets)
+            self.server = servers.Nginx(folder, **how)
 
     def stop(self):
         """Ends everything, by pid, and waits for it."""
@@ -172,7 +180,7 @@ def serve(stack, kind, port, sandbox):
     if sandbox:
         stack.start_sandbox()
     stack.start_server(kind, port, stack.start_programs())
-    say(f"ready: http://localhost:{port}")
+    say(f"ready: http://localhost:{port} (in a browser: the try-it page)")
     watched = stack.programs + [stack.server.process]
     while not over.wait(0.5):
         ended = [process for process in watched if process.poll() is not None]

@@ -83,6 +83,9 @@ def test_without_credentials(tmp_path, server):
     with running(tmp_path, SERVER=server,
                  AGORA_ENV_FILE=str(env_file)) as (url, output):
         whole_flow(url)
+        with urllib.request.urlopen(url, timeout=30) as page:
+            assert page.url == f"{url}/agora-agent/"
+            assert b"Try your voice agent" in page.read()
         assert "demo pair" in output.read_text()
         assert "stands in for Agora" in output.read_text()
 
