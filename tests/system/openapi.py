@@ -100,9 +100,11 @@ class Description:
         self.looked += 1
         body = answer.json
         known = self.known.get(str(answer.status), self.known["default"])
+        answer.fits = next((response for response in known
+                            if response.body.is_valid(body)), None)
         if body["code"] not in (0, answer.status):
             self._note(answer, ["code is not the status"], "an answer")
-        elif not any(response.body.is_valid(body) for response in known):
+        elif answer.fits is None:
             self._note(answer, known[0].faults_of_body(body), "an answer")
         return answer
 
@@ -115,9 +117,10 @@ class Description:
                 or "application/json" not in answer.all("Content-Type")):
             return answer  # what is in it, shape() has seen
         response = responses.get(str(answer.status), responses["default"])
-        self._note(answer, response.faults_of_body(answer.json)
-                   + response.faults_of_headers(answer),
-                   f"{method} {target}")
+        faults = response.faults_of_headers(answer)
+        if answer.fits is not response:
+            faults += response.faults_of_body(answer.json)
+        self._note(answer, faults, f"{method} {target}")
         return answer
 
     def take(self):

@@ -33,6 +33,7 @@ class Answer:
     headers: list
     body: bytes
     raw_head: bytes = b""
+    fits: object = None  # what openapi.py knows it as
 
     def all(self, name):
         """The values of every header of that name."""
