@@ -42,6 +42,7 @@ put() {
 # The text of a file in deploy/ with this installation's paths.
 fill() {
 	sed -e "s|/usr/local/libexec/|$PREFIX/libexec/|g" \
+		-e "s|/usr/local/share/|$PREFIX/share/|g" \
 		-e "s|/etc/agora-agent/|$settings/|g" \
 		-e "s|^SocketGroup=.*|SocketGroup=$WEBGROUP|" "deploy/$1"
 }
@@ -64,6 +65,7 @@ config_files() {
 		[ -n "$APACHEDIR" ] || return 0
 		sites=$APACHEDIR/sites-available
 		echo "apache/agora-agent-common.conf $APACHEDIR/agora-agent-common.conf"
+		echo "apache/agora-agent-www.conf $APACHEDIR/agora-agent-www.conf"
 		echo "apache/vhost-proxy-fcgi.conf $sites/agora-agent.conf"
 		echo "apache/vhost-fcgid.conf $sites/agora-agent-fcgid.conf"
 		;;
@@ -164,10 +166,9 @@ pages() {
 	done
 }
 
-# data FOLDER: deploy/FOLDER, if there is one, to share.
+# data FOLDER: deploy/FOLDER to share, where the admin may have put Agora's SDKs
+# beside the page.
 install_data() {
-	[ -d "deploy/$1" ] || return 0
-	rm -rf "${share:?}/$1"
 	cp -R "deploy/$1" "$share"
 	chmod -R u=rwX,go=rX "$share/$1"
 }
@@ -188,7 +189,9 @@ install_all() {
 	done
 	put 755 "$B/agora-agent" "$root$PREFIX/bin/agora-agent"
 	put 644 env.sample "$share/env.sample"
-	put 644 deploy/nginx/site.example "$share/nginx/site.example"
+	for file in site.example balancer.example; do
+		put 644 "deploy/nginx/$file" "$share/nginx/$file"
+	done
 	put 644 deploy/apache/htaccess "$share/apache/htaccess"
 	install_data agents
 	install_data www

@@ -90,6 +90,7 @@ def expected():
     paths |= {"usr/bin/agora-agent", "usr/share/agora-agent/env.sample",
               "etc/nginx/conf.d/agora-agent.conf",
               "etc/apache2/agora-agent-common.conf",
+              "etc/apache2/agora-agent-www.conf",
               "etc/apache2/sites-available/agora-agent.conf",
               "etc/apache2/sites-available/agora-agent-fcgid.conf"}
     for folder, place in (("nginx/snippets", "etc/nginx/snippets"),
@@ -183,6 +184,15 @@ def test_a_new_version_replaces_what_nobody_edited(machine):
                  f"{UNITS}/agora-agent@.socket"):
         assert machine.read(path).endswith("# newer\n")
     assert set(tree(machine.root)) == expected()
+
+
+def test_a_new_version_keeps_the_sdks(machine):
+    """Which the admin puts beside the try-it page."""
+    machine.packaged("install")
+    sdk = machine.root / "usr/share/agora-agent/www/vendor/sdk.js"
+    sdk.write_text("x", encoding="utf-8")
+    machine.packaged("install")
+    assert sdk.read_text(encoding="utf-8") == "x"
 
 
 def test_an_edited_file_is_kept(machine):
