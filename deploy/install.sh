@@ -116,7 +116,8 @@ install_config() {
 	rm -f "$fresh"
 }
 
-# A server that still uses the files would not start any more without them.
+# A server that still uses the files would not start any more without them. They
+# stay until the next uninstall, and so does what they are compared with.
 # Prints who does: what Debian calls available is not in use.
 config_users() {
 	case $1 in
@@ -128,19 +129,23 @@ config_users() {
 }
 
 remove_config() {
-	[ -n "$(config_files "$1")" ] || return 0
-	users=$(config_users "$1") || users=
+	users=
+	if [ -n "$(config_files "$1")" ]; then
+		users=$(config_users "$1") || users=
+	fi
 	if [ -n "$users" ]; then
 		say "kept the files of $1, which it still uses:" "$users"
 		return
 	fi
 	config_files "$1" | while read -r name place; do
+		rm -f "$root$place.new"
 		if is_edited "$name" "$place"; then
 			say "kept $root$place, which was edited"
 		else
-			rm -f "$root$place" "$root$place.new"
+			rm -f "$root$place"
 		fi
 	done
+	rm -rf "${share:?}/$1"
 	if [ "$1" = nginx ]; then
 		remove_folder "$root$NGINXDIR/snippets/agora-agent"
 	fi
@@ -231,7 +236,8 @@ uninstall_all() {
 	done
 	remove_config nginx
 	remove_config apache
-	rm -rf "$share"
+	rm -rf "$share/agents" "$share/www" "$share/env.sample"
+	remove_folder "$share"
 	remove_folder "$root$settings/agents"
 	if [ -e "$root$settings/env" ]; then
 		say "kept $root$settings/env, the settings"

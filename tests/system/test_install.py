@@ -230,6 +230,8 @@ def test_an_edited_file_is_kept(machine):
     assert machine.read(conf).endswith("# newer\n# newer\n")
 
     mine = machine.edit(conf)
+    machine.new_version("nginx/agora-agent.conf")
+    machine.packaged("install")
     assert f"kept {machine.root}/{conf}" in machine.packaged("uninstall")
     assert tree(machine.root) == {conf: (0o644, mine.encode())}
 
@@ -253,10 +255,8 @@ def test_uninstall_breaks_no_server(machine, server, site, text):
     said = machine.packaged("uninstall")
     assert f"kept the files of {server.removesuffix('2')}" in said
     assert str(link) in said
-    assert tree(machine.root) == {
-        f"etc/{server}/{path}": file for path, file in before.items()}
+    assert tree(etc) == before
     link.unlink()
-    machine.packaged("install")
     assert "still" not in machine.packaged("uninstall")
     assert set(tree(machine.root)) == (
         {f"etc/{server}/sites-available/{site}"} if text else set())
