@@ -41,10 +41,16 @@ put() {
 
 # The text of a file in deploy/ with this installation's paths.
 fill() {
-	sed -e "s|/usr/local/libexec/|$PREFIX/libexec/|g" \
-		-e "s|/usr/local/share/|$PREFIX/share/|g" \
-		-e "s|/etc/agora-agent/|$settings/|g" \
-		-e "s|^SocketGroup=.*|SocketGroup=$WEBGROUP|" "deploy/$1"
+	sed -E -e "s#/usr/local/(bin|libexec|share)/#$PREFIX/\1/#g" \
+		-e "s#/etc/agora-agent/#$settings/#g" \
+		-e "s#^SocketGroup=.*#SocketGroup=$WEBGROUP#" "deploy/$1"
+}
+
+# fill_in FILE TARGET
+fill_in() {
+	fill "$1" >"$share/fresh"
+	put 644 "$share/fresh" "$2"
+	rm "$share/fresh"
 }
 
 # ---- configuration of the web servers -------------------------------------
@@ -64,8 +70,9 @@ config_files() {
 	apache)
 		[ -n "$APACHEDIR" ] || return 0
 		sites=$APACHEDIR/sites-available
-		echo "apache/agora-agent-common.conf $APACHEDIR/agora-agent-common.conf"
-		echo "apache/agora-agent-www.conf $APACHEDIR/agora-agent-www.conf"
+		for name in agora-agent-common.conf agora-agent-www.conf; do
+			echo "apache/$name $APACHEDIR/$name"
+		done
 		echo "apache/vhost-proxy-fcgi.conf $sites/agora-agent.conf"
 		echo "apache/vhost-fcgid.conf $sites/agora-agent-fcgid.conf"
 		;;
@@ -122,7 +129,7 @@ install_config() {
 config_users() {
 	case $1 in
 	nginx) folder=$root$NGINXDIR uses='include[^#]*snippets/agora-agent' ;;
-	apache) folder=$root$APACHEDIR uses='Include.*agora-agent-common' ;;
+	apache) folder=$root$APACHEDIR uses='Include.*agora-agent-(common|www)' ;;
 	esac
 	grep -RlE "^[^#]*$uses" "$folder" 2>/dev/null | grep -v \
 		-e "^$folder/snippets/agora-agent" -e "^$folder/sites-available/"
@@ -171,11 +178,30 @@ pages() {
 	done
 }
 
-# data FOLDER: deploy/FOLDER to share, where the admin may have put Agora's SDKs
-# beside the page.
+# Of deploy/agents and deploy/www. What others have put beside them stays, such
+# as the SDKs of the try-it page.
+data_files() {
+	(cd deploy && find agents www -type f)
+}
+
 install_data() {
-	cp -R "deploy/$1" "$share"
-	chmod -R u=rwX,go=rX "$share/$1"
+	cp -R deploy/agents deploy/www "$share"
+	chmod -R u=rwX,go=rX "$share/agents" "$share/www"
+}
+
+remove_data() {
+	data_files | while read -r file; do
+		rm -f "$share/$file"
+	done
+	rm -f "$share/env.sample"
+	if [ -d "$share" ]; then
+		find "$share" -depth -type d -empty -delete
+	fi
+	left=$(find "$share" -type f 2>/dev/null | grep -v \
+		-e "^$share/nginx/" -e "^$share/apache/" | head -1)
+	if [ -n "$left" ]; then
+		say "kept $left, which was not installed by this"
+	fi
 }
 
 install_settings() {
@@ -194,20 +220,16 @@ install_all() {
 	done
 	put 755 "$B/agora-agent" "$root$PREFIX/bin/agora-agent"
 	put 644 env.sample "$share/env.sample"
-	for file in site.example balancer.example; do
-		put 644 "deploy/nginx/$file" "$share/nginx/$file"
+	for name in site.example balancer.example; do
+		put 644 "deploy/nginx/$name" "$share/nginx/$name"
 	done
 	put 644 deploy/apache/htaccess "$share/apache/htaccess"
-	install_data agents
-	install_data www
+	install_data
 	pages | while read -r page section; do
-		put 644 "deploy/man/$page" \
-			"$root$PREFIX/share/man/man$section/$page"
+		fill_in "man/$page" "$root$PREFIX/share/man/man$section/$page"
 	done
 	units | while read -r unit; do
-		fill "systemd/$unit" >"$share/unit"
-		put 644 "$share/unit" "$root$UNITDIR/$unit"
-		rm "$share/unit"
+		fill_in "systemd/$unit" "$root$UNITDIR/$unit"
 	done
 	install_config nginx
 	install_config apache
@@ -236,8 +258,7 @@ uninstall_all() {
 	done
 	remove_config nginx
 	remove_config apache
-	rm -rf "$share/agents" "$share/www" "$share/env.sample"
-	remove_folder "$share"
+	remove_data
 	remove_folder "$root$settings/agents"
 	if [ -e "$root$settings/env" ]; then
 		say "kept $root$settings/env, the settings"

@@ -117,7 +117,8 @@ def test_a_package(machine):
         assert mode == (0o755 if runs else 0o644), path
     assert (machine.root / "etc/agora-agent/agents").is_dir()
     for path, text in ((path, text) for path, (_, text) in files.items()
-                       if path.endswith((".conf", ".service", ".socket"))):
+                       if path.startswith(("etc/", UNITS))
+                       or "/man/" in path):
         assert b"/usr/local/" not in text, path
         assert str(machine.root).encode() not in text, path
 
@@ -158,11 +159,19 @@ def test_settings_are_made_once(machine):
 
 
 def test_uninstall_leaves_what_others_put_there(machine):
-    """Files of a web server, and the folders that were there before."""
+    """Files of a web server, the folders that were there before, and what was
+    put beside the try-it page."""
     others = machine.root / "etc/nginx/snippets/fastcgi-php.conf"
     others.parent.mkdir(parents=True)
     others.write_text("# Debian's\n", encoding="utf-8")
     before = tree(machine.root)
+    machine.packaged("install")
+    sdk = "usr/share/agora-agent/www/vendor/AgoraRTC_N.js"
+    machine.edit(sdk, "// somebody else's\n")
+    machine.packaged("install")
+    assert f"kept {machine.root}/{sdk}" in machine.packaged("uninstall")
+    os.remove(machine.root / sdk)
+    assert tree(machine.root) == before
     machine.packaged("install")
     machine.packaged("uninstall")
     assert tree(machine.root) == before
