@@ -115,7 +115,7 @@ def test_a_watch_over_somebody_else(programs, rig, watching):
         assert manager.hear() == "STOPPING=1"
 
 
-def test_a_worker_that_hangs_is_replaced(programs, rig, watching):
+def test_f15_a_worker_that_hangs_is_replaced(programs, rig, watching):
     """The other one, and the parent, go on."""
     manager, env = watching
     program = programs.listen("get_config", rig.env_file("default"), env=env)
@@ -135,7 +135,7 @@ def test_a_worker_that_hangs_is_replaced(programs, rig, watching):
     assert program.stop() == 0
 
 
-def test_without_a_watchdog_nobody_is_killed(programs, rig, manager):
+def test_f15_without_a_watchdog_nobody_is_killed(programs, rig, manager):
     """Somebody may be looking at it with a debugger."""
     program = programs.listen("get_config", rig.env_file("default"),
                               env=manager.env())

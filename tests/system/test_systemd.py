@@ -260,7 +260,7 @@ def test_settings_are_read_at_a_restart(site):
     site.systemctl("restart", TARGET)
 
 
-def test_a_program_that_hangs_is_killed(site):
+def test_f15_a_program_that_hangs_is_killed(site):
     """By systemd, which starts another; the clients get their answers."""
     site.get_config()
     first = site.main("get_config")
@@ -274,7 +274,7 @@ def test_a_program_that_hangs_is_killed(site):
     site.call_all()
 
 
-def test_a_worker_that_hangs_is_killed(site):
+def test_f15_a_worker_that_hangs_is_killed(site):
     """By the program, which goes on."""
     site.get_config()
     main = site.main("get_config")
