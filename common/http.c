@@ -37,7 +37,7 @@ _Static_assert(LIBCURL_VERSION_NUM >= 0x075700,
 #define TIMER_FAR_MS 3600000     /* see timer_wanted() */
 #define TIMER_GRACE_MS 100       /* for libcurl to notice by itself */
 #define UPLOAD_BUFFER_SIZE 16384 /* bytes, libcurl's minimum */
-#define BUFFER_SIZE 4096         /* bytes; most answers have some hundred */
+#define BUFFER_SIZE 1024         /* bytes, its minimum; for answers */
 
 struct http {
 	struct loop *loop;
