@@ -11,19 +11,39 @@
 #include "common/buf.h"
 #include "common/fail.h"
 #include "common/json.h"
+#include "common/json_make.h"
+#include "common/json_write.h"
 #include "common/secret.h"
 #include "common/settings.h"
 #include "common/teller.h"
 
 #define BODY_MAX 196608 /* bytes of an agent, its variables filled in */
+#define JOIN_MAX (BODY_MAX + 1024) /* with what is a start's own */
 #define AVATAR_UID_SIZE 65
 
-/* Kept as text: each start makes a tree of its own, and wipes it. */
+/* A byte that UTF-8 does not have; what is to stand there follows. */
+#define HOLE 0xff
+
+/* What is a start's own in the body of its join. */
+enum hole {
+	HOLE_NAME = 'a',
+	HOLE_CHANNEL,
+	HOLE_TOKEN,
+	HOLE_AGENT_UID,
+	HOLE_USER_UID,
+	HOLE_AVATAR_TOKEN,
+	HOLE_APP_ID,
+};
+
+/*
+ * Kept as text: a tree would have to be copied for each start, and wiped. In
+ * the body of a join a start only fills the holes.
+ */
 struct agent {
 	unsigned shares; /* agent_free() calls that only count down */
 	char prefix[AGENT_PREFIX_MAX + 1];
 	char avatar_uid[AVATAR_UID_SIZE]; /* or "" */
-	char *body;                       /* JSON, without what is a start's */
+	char *join;                       /* JSON, with holes */
 	size_t len;
 };
 
@@ -44,27 +64,84 @@ find_avatar(struct agent *agent, const struct json *body)
 		    uid);
 }
 
+static struct json *
+new_hole(enum hole hole)
+{
+	const char text[] = { (char)HOLE, (char)hole, '\0' };
+
+	/* What looks like a number is printed as it is, without quotes. */
+	return json_make_double(text);
+}
+
+/* Agora's own "generic" avatars are told which project and channel to join. */
+static void
+put_avatar_holes(struct json *root)
+{
+	static const char at[] = "properties.avatar.params";
+	const char *vendor =
+	    json_text(json_at(root, "properties.avatar"), "vendor");
+
+	json_put_at(root, at, "agora_token", new_hole(HOLE_AVATAR_TOKEN));
+	if (vendor == NULL || strcmp(vendor, "generic") != 0)
+		return;
+	json_put_at(root, at, "agora_appid", new_hole(HOLE_APP_ID));
+	json_put_at(root, at, "agora_channel", new_hole(HOLE_CHANNEL));
+}
+
+static void
+put_holes(struct json *root, bool avatar)
+{
+	static const char at[] = "properties";
+
+	json_put(root, "name", new_hole(HOLE_NAME));
+	json_put_at(root, at, "channel", new_hole(HOLE_CHANNEL));
+	json_put_at(root, at, "token", new_hole(HOLE_TOKEN));
+	json_put_at(root, at, "agent_rtc_uid", new_hole(HOLE_AGENT_UID));
+	json_put_at(root, at, "remote_rtc_uids", json_new_array());
+	json_push_at(root, "properties.remote_rtc_uids",
+	    new_hole(HOLE_USER_UID));
+	if (avatar)
+		put_avatar_holes(root);
+}
+
+/* The text of ${json} and its length; NULL: longer than ${max}, or no memory. */
+static char *
+print(const struct json *json, size_t max, size_t *len)
+{
+	struct buf text = BUF(max);
+	char *taken;
+
+	json_print(json, &text);
+	*len = text.len;
+	taken = buf_take(&text);
+	buf_free(&text);
+	return taken;
+}
+
 /* An agent of ${body}, or NULL when out of memory. */
 static struct agent *
 keep(const struct json *body, const char *prefix)
 {
 	struct agent *agent = calloc(1, sizeof(*agent));
-	struct buf text = BUF(BODY_MAX);
+	size_t len;
+	char *text;
+	struct json *copy;
 
 	if (agent == NULL)
 		return NULL;
-	json_print(body, &text);
-	agent->len = text.len;
-	agent->body = buf_take(&text);
-	buf_free(&text);
-	if (agent->body == NULL) {
-		free(agent);
-		return NULL;
-	}
 	snprintf(agent->prefix, sizeof(agent->prefix), "%s",
 	    prefix != NULL ? prefix : "agent");
 	find_avatar(agent, body);
-	return agent;
+	text = print(body, BODY_MAX, &len);
+	copy = text != NULL ? json_parse(text, len, NULL) : NULL;
+	secret_free(text);
+	put_holes(copy, agent->avatar_uid[0] != '\0');
+	agent->join = print(copy, JOIN_MAX, &agent->len);
+	json_free(copy);
+	if (agent->join != NULL)
+		return agent;
+	agent_free(agent);
+	return NULL;
 }
 
 /* A slip of the pen, and the agent costs money until somebody notices. */
@@ -158,11 +235,72 @@ refuse(void *arg, bool certain, const char *text)
 		fail_set(arg, FAIL_BAD_INPUT, "%s", text);
 }
 
+static const char *
+filling(enum hole hole, const struct agent_start *start, const char *name,
+    const struct agent_tokens *tokens)
+{
+	switch (hole) {
+	case HOLE_NAME:
+		return name;
+	case HOLE_CHANNEL:
+		return start->channel;
+	case HOLE_TOKEN:
+		return tokens->agent;
+	case HOLE_AGENT_UID:
+		return start->agent_uid;
+	case HOLE_USER_UID:
+		return start->user_uid;
+	case HOLE_AVATAR_TOKEN:
+		return tokens->avatar;
+	case HOLE_APP_ID:
+	default:
+		return tokens->app_id;
+	}
+}
+
+/* Appends the text of ${agent} to ${body}, with what is ${start}'s own. */
+static void
+fill(const struct agent *agent, const struct agent_start *start,
+    const char *name, const struct agent_tokens *tokens, struct buf *body)
+{
+	const char *at = agent->join;
+	const char *end = at + agent->len;
+	const char *hole, *value;
+
+	while ((hole = memchr(at, HOLE, (size_t)(end - at))) != NULL) {
+		buf_add(body, at, (size_t)(hole - at));
+		value = filling((enum hole)hole[1], start, name, tokens);
+		json_write_string(body, value, strlen(value));
+		at = hole + 2;
+	}
+	buf_add(body, at, (size_t)(end - at));
+}
+
+/* The tree that ${agent} was made of, with "" for what is a start's own. */
+static struct json *
+tree_of(const struct agent *agent)
+{
+	const struct agent_start nobody = { .channel = "",
+		.agent_uid = "",
+		.user_uid = "" };
+	const struct agent_tokens none = { .app_id = "",
+		.agent = "",
+		.avatar = "" };
+	struct buf text = BUF(JOIN_MAX);
+	struct json *tree = NULL;
+
+	fill(agent, &nobody, "", &none, &text);
+	if (!buf_failed(&text))
+		tree = json_parse(buf_str(&text), text.len, NULL);
+	buf_free(&text);
+	return tree;
+}
+
 struct agent *
 agent_with(const struct agent *agent, const struct json *fields,
     struct fail *fail)
 {
-	struct json *body = json_parse(agent->body, agent->len, NULL);
+	struct json *body = tree_of(agent);
 	struct agent *with;
 
 	json_merge(json_member(body, "properties"), fields);
@@ -192,7 +330,7 @@ agent_free(struct agent *agent)
 		agent->shares--;
 		return;
 	}
-	secret_free(agent->body);
+	secret_free(agent->join);
 	free(agent);
 }
 
@@ -230,50 +368,11 @@ agent_check_uids(const struct agent_start *start, struct fail *fail)
 	    "rtcUid and userUid must not be the uid of the agent's avatar");
 }
 
-/* Agora's own "generic" avatars are told which project and channel to join. */
-static void
-put_avatar(struct json *root, const struct agent_start *start,
-    const struct agent_tokens *tokens)
-{
-	static const char at[] = "properties.avatar.params";
-	const char *vendor =
-	    json_text(json_at(root, "properties.avatar"), "vendor");
-
-	if (tokens->avatar == NULL)
-		return;
-	json_put_text_at(root, at, "agora_token", tokens->avatar);
-	if (vendor == NULL || strcmp(vendor, "generic") != 0)
-		return;
-	json_put_text_at(root, at, "agora_appid", tokens->app_id);
-	json_put_text_at(root, at, "agora_channel", start->channel);
-}
-
-static void
-put_start(struct json *root, const struct agent_start *start,
-    const struct agent_tokens *tokens)
-{
-	static const char at[] = "properties";
-
-	json_put_text_at(root, at, "channel", start->channel);
-	json_put_text_at(root, at, "token", tokens->agent);
-	json_put_text_at(root, at, "agent_rtc_uid", start->agent_uid);
-	json_put_at(root, at, "remote_rtc_uids", json_new_array());
-	json_push_at(root, "properties.remote_rtc_uids",
-	    json_new_text(start->user_uid));
-	put_avatar(root, start, tokens);
-}
-
 int
 agent_join_body(const struct agent_start *start, const char *name,
     const struct agent_tokens *tokens, struct buf *body, struct fail *fail)
 {
-	const struct agent *agent = start->agent;
-	struct json *root = json_parse(agent->body, agent->len, NULL);
-
-	json_put_text(root, "name", name);
-	put_start(root, start, tokens);
-	json_print(root, body);
-	json_free(root);
+	fill(start->agent, start, name, tokens, body);
 	if (buf_failed(body))
 		return fail_set(fail, FAIL_INTERNAL, "out of memory");
 	return 0;

@@ -597,18 +597,16 @@ test_idle_timeout_0_costs_money(void **state)
 	    "\"avatar_id\":\"a\",\"agora_uid\":\"77\"")
 
 static void
-test_an_avatar_gets_a_token(void **state)
+expect_generic_avatar(struct agent *agent)
 {
-	struct settings settings = defaults();
 	struct agent_start from = start;
 	struct agent_tokens both = tokens;
 	struct buf text = BUF(BODY_MAX);
 	struct json *body;
 
-	(void)state;
-	from.agent = make(&settings, GENERIC);
+	from.agent = agent;
 	both.avatar = "007avatar";
-	assert_string_equal(agent_avatar_uid(from.agent), "77");
+	assert_string_equal(agent_avatar_uid(agent), "77");
 	assert_int_equal(agent_join_body(&from, "n", &both, &text, NULL), 0);
 	body = parse(buf_str(&text));
 	expect_equal(json_at(body, "properties.avatar.params"),
@@ -619,7 +617,23 @@ test_an_avatar_gets_a_token(void **state)
 	    "\"agora_channel\":\"channel_1770199765\"}");
 	json_free(body);
 	buf_free(&text);
-	agent_free(from.agent);
+}
+
+/* Also of an agent with what its client sets. */
+static void
+test_an_avatar_gets_a_token(void **state)
+{
+	struct settings settings = defaults();
+	struct agent *agent = make(&settings, GENERIC);
+	struct json *fields = parse("{\"idle_timeout\":60}");
+	struct agent *with = agent_with(agent, fields, NULL);
+
+	(void)state;
+	expect_generic_avatar(agent);
+	expect_generic_avatar(with);
+	json_free(fields);
+	agent_free(with);
+	agent_free(agent);
 }
 
 static void
