@@ -5,11 +5,11 @@ runs as process 1 in namespaces of its own.
         machine.run("apt-get install -y nginx")
         machine.run("sudo systemctl reload nginx", user=STRANGER)
 
-The Debian is made once, in build-chroot/, by debootstrap from where apt has its
-packages from. It is what one gets with a rented machine: systemd, sudo, curl,
-no web server. What tests install is downloaded beforehand (download()), and
-the machines share the network of the test process, which has only a loopback
-interface (leave_network()): nothing is fetched while a test runs.
+The Debian is made once, in build-chroot/, by debootstrap from where apt has
+its packages from. It is what one gets with a rented machine: systemd, sudo,
+curl, no web server. What tests install is downloaded beforehand (download()),
+and the machines share the network of the test process, which has only a
+loopback interface (leave_network()): nothing is fetched while a test runs.
 """
 
 import ctypes

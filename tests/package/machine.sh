@@ -27,7 +27,10 @@ mount -t overlay overlay -o \
 	"lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work" "$root"
 cd "$root"
 mount -t proc proc proc
-mount -t sysfs sysfs sys
+# The kernel is shared; it is not for a machine to set it up.
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=755 tmpfs dev

@@ -44,17 +44,9 @@ def parts(title):
 
 
 def steps(title, server):
-    """What is typed for one web server. That the site of nginx gets its line
-    a section may say in words; it is written before nginx is asked about it.
-    """
+    """What is typed for one web server."""
     common, nginx, apache = parts(title)
-    if server == "Apache":
-        return common + apache
-    if not any(line.startswith("sudoedit") for line in nginx):
-        assert INCLUDE in section(title)
-        asks = [at for at, line in enumerate(nginx) if "nginx -t" in line]
-        nginx.insert(asks[0], f"sudoedit {NGINX_SITE}")
-    return common + nginx
+    return common + (nginx if server == "nginx" else apache)
 
 
 def curls():
