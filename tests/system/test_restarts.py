@@ -56,10 +56,13 @@ def stop(listening):
 
 
 @each("make", [nginx, proxy])
-def test_f01_fifty_rolling_restarts(folder, rig, programs, upstream, make):
-    """10,000 requests of eight clients, two in three of them POSTs, during
-    50 restarts of get_config and start_agent: none is lost."""
-    total, restarts = (300, 3) if SLOW else (10000, 50)
+def test_f01_rolling_restarts_under_load(folder, rig, programs, upstream,
+                                         make):
+    """2,000 requests of eight clients, two in three of them POSTs, during 10
+    restarts of get_config and start_agent, or 10,000 during 50: none is
+    lost."""
+    total, restarts = ((300, 3) if SLOW else (10000, 50) if FULL
+                       else (2000, 10))
     questions = [load.get_config, load.refused_start] * 4 + [
         load.refused_start] * 4 + [load.start_of(upstream)]
     with Running(unlimited(make, folder),
@@ -191,7 +194,7 @@ def all_are_errors(answers):
 def test_f04_killed_workers_under_load(folder, rig, programs, make):
     """SIGKILL for one of two workers every 0.3 s: at most as many requests
     are lost, and those are answered in JSON."""
-    kills = 2 if WRAPPED else 20
+    kills = 2 if WRAPPED else 20 if FULL else 8
     chosen = random.Random(4)
     with Running(unlimited(make, folder), servers.KEPT_ONE_CLOSED,
                  servers.BROKEN_PROGRAM) as server:
