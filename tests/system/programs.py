@@ -57,6 +57,9 @@ class Log:
 
     def strange_lines(self):
         """The lines since the last call that are not log lines."""
+        if (os.path.exists(self.path)
+                and os.path.getsize(self.path) == self.seen):
+            return []  # as in nearly all logs after a test
         text = self.text()
         end = text.rfind(b"\n") + 1
         new, self.seen = text[self.seen:end], end

@@ -41,6 +41,18 @@ def test_h01_the_watch_knows_a_secret_in_disguise(written):
     assert watch.found == [("log", [b"APP_CERTIFICATE"])]
 
 
+@pytest.mark.parametrize("before", range(9))
+def test_h01_the_watch_finds_it_wherever_it_stands(before):
+    """The shortest secret and an agent's id, at the end of a text too."""
+    watch = Watch()
+    watch.keep("LLM_API_KEY", CANARY[:16])
+    watch.keep_agent(b"A1" * 13)
+    watch.search("log", b"." * before + CANARY[:16].encode())
+    watch.search("log", b"." * before + b"A1" * 13)
+    watch.search("log", b"." * before + CANARY[:15].encode() + b"A1" * 12)
+    assert watch.found == [("log", [b"LLM_API_KEY"]), ("log", [b"A1" * 13])]
+
+
 def test_h01_the_watch_knows_tokens_and_agents():
     """A token may be in the answer to get_config, once, and nowhere else."""
     watch = Watch()

@@ -6,6 +6,7 @@ key to them. They may be nowhere in answers (but for get_config's token and
 startAgent's id), logs, temporary files, or in /proc of a running program.
 """
 
+import array
 import base64
 import os
 import re
@@ -16,6 +17,7 @@ SECRET_MIN = 16  # characters; shorter ones are words of a test
 TOKEN = re.compile(rb"007eJ[A-Za-z0-9+/=]{40,}|agora token=0")
 AGENT_ID = re.compile(rb"(?<![A-Z0-9])[A-Z0-9]{26}(?![A-Z0-9])")
 FILE_MAX = 64 * 1024 * 1024  # bytes that are searched
+WORD = array.array("Q").itemsize
 
 
 def spellings(value):
@@ -34,23 +36,46 @@ def spellings(value):
     return found
 
 
+def words(text):
+    """${text} as numbers, each of them WORD bytes."""
+    return array.array("Q", text[:len(text) // WORD * WORD])
+
+
 class Watch:
-    """What has been a secret so far, and where one was found."""
+    """What has been a secret so far, and where one was found.
+
+    Tests write hundreds of megabytes and have hundreds of secrets, so a text
+    is first looked through once for all of them: of a spelling, which is
+    longer than two words, one word of the text is a part, wherever it stands.
+    """
 
     def __init__(self):
         self.names = {}  # name by spelling
-        self.pattern = None
+        self.parts = set()  # words that a text with a secret may have
         self.agents = set()
         self.found = []
         self.looked = {"answers": 0, "files": 0, "processes": 0}
 
     def keep(self, name, value):
         """${value} is a secret from now on."""
-        if len(value) < SECRET_MIN:
+        if len(value) < SECRET_MIN or self.names.get(value.encode()) == name:
             return
         for text in spellings(value):
             self.names[text] = name
-        self.pattern = re.compile(b"|".join(map(re.escape, self.names)))
+            self._keep_parts(text)
+
+    def _keep_parts(self, text):
+        for at in range(WORD):
+            self.parts.update(words(text[at:at + WORD]))
+
+    def keep_agent(self, agent_id):
+        """An agent that was started."""
+        self.agents.add(agent_id)
+        self._keep_parts(agent_id)
+
+    def _may_be_in(self, text):
+        """Whether a secret or an agent's id may be in ${text}."""
+        return not self.parts.isdisjoint(words(text))
 
     def keep_settings(self, settings):
         """The secret ones among them."""
@@ -67,15 +92,16 @@ class Watch:
     def secrets_in(self, text):
         """The names of the settings, and tokens, that are in ${text}."""
         hits = {match.group()[:16] for match in TOKEN.finditer(text)}
-        if self.pattern:
-            hits |= {self.names[match.group()].encode()
-                     for match in self.pattern.finditer(text)}
+        if self._may_be_in(text):
+            hits |= {name.encode() for spelling, name in self.names.items()
+                     if spelling in text}
         return hits
 
     def search(self, where, text):
         """Notes the secrets and agents' ids in a text of ours."""
         hits = self.secrets_in(text)
-        hits |= self.agents & set(AGENT_ID.findall(text))
+        if self._may_be_in(text):
+            hits |= self.agents & set(AGENT_ID.findall(text))
         if hits:
             self.found.append((where, sorted(hits)))
 
@@ -89,7 +115,7 @@ class Watch:
                                                 "/get_config.fcgi")):
                 body = body.replace(data["token"].encode(), b"", 1)
             if "agent_id" in data:
-                self.agents.add(data["agent_id"].encode())
+                self.keep_agent(data["agent_id"].encode())
         hits = self.secrets_in(answer.raw_head + b"\n" + body)
         if hits:
             self.found.append((f"answer to {path}", sorted(hits)))
