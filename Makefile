@@ -188,11 +188,11 @@ test:
 	@$(MAKE) --no-print-directory -s check
 
 # Tests of what is built in $(B). Most of them wait most of their time, so
-# four at a time keep two cores busy.
+# six at a time keep two cores busy; those of a file share its servers.
 PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
-	-p no:cacheprovider -n 4
+	-p no:cacheprovider -n 6
 check: all unit fuzzers bench-programs
-	@$(PYTEST) tests/sandbox tests/system
+	@$(PYTEST) --dist loadfile tests/sandbox tests/system
 
 # The try-it page in Chromium, which is 300 MB that nothing else needs.
 # PICTURES=FOLDER keeps what is seen.

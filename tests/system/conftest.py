@@ -29,8 +29,21 @@ from upstream import Upstream  # noqa: E402
 from watch import WATCH  # noqa: E402
 
 
+# The files that take longest. They begin first, so that none is left over
+# when the others are done.
+LONG = ("test_allocations", "test_contract_replay", "test_upstream_faults",
+        "test_deploy", "test_endpoints", "test_restarts", "test_access",
+        "test_races", "test_processes", "test_install", "test_sandbox",
+        "test_running", "test_hosts", "test_agent_examples", "test_judge",
+        "test_join_body", "test_resources", "test_cleaning_up",
+        "test_install_htaccess", "test_agent_files")
+
+
 def pytest_collection_modifyitems(items):
-    """What stretches the programs stretches the time that a test may take."""
+    """Long files first; and what stretches the programs stretches the time
+    that a test may take."""
+    place = {name: at for at, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
     for item in items:
         if WRAPPED and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(120 * PATIENCE))
