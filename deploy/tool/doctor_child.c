@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/sys.h"
 #include "deploy/tool/doctor.h"
 #include "deploy/tool/doctor_child.h"
+
+#define PAUSE_NS 1000000 /* between two looks whether the child has ended */
 
 static int
 become_web_user(const struct doctor *doctor)
@@ -22,11 +25,10 @@ become_web_user(const struct doctor *doctor)
 	return 0;
 }
 
-/* Collects what comes until the child closes its end, or time is up. */
+/* Collects what comes until the child closes its end, or it is ${end}. */
 static void
-collect(int fd, struct doctor_child *child)
+collect(int fd, int64_t end, struct doctor_child *child)
 {
-	int64_t end = sys_monotonic_ms() + DOCTOR_CHILD_MS;
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 	char bytes[4096];
 	int64_t left;
@@ -41,6 +43,24 @@ collect(int fd, struct doctor_child *child)
 		buf_add(&child->output, bytes, (size_t)n);
 	}
 	child->late = true;
+}
+
+/* Waits for the child; one that has closed its end may go on for ever. */
+static void
+await(pid_t pid, int64_t end, struct doctor_child *child)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	pid_t ended;
+
+	while ((ended = waitpid(pid, &child->status, WNOHANG)) == 0 &&
+	    sys_monotonic_ms() < end)
+		nanosleep(&pause, NULL);
+	if (ended != 0)
+		return;
+	child->late = true;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &child->status, 0) == -1 && errno == EINTR)
+		;
 }
 
 static void
@@ -61,6 +81,7 @@ run(const struct doctor *doctor,
     int (*work)(const void *arg, int out, int *error), const void *arg,
     struct doctor_child *child, int *error)
 {
+	int64_t end = sys_monotonic_ms() + DOCTOR_CHILD_MS;
 	int ends[2];
 	pid_t pid;
 
@@ -74,11 +95,8 @@ run(const struct doctor *doctor,
 	}
 	close(ends[1]);
 	if (pid != -1) {
-		collect(ends[0], child);
-		if (child->late)
-			kill(pid, SIGKILL);
-		while (waitpid(pid, &child->status, 0) == -1 && errno == EINTR)
-			;
+		collect(ends[0], end, child);
+		await(pid, end, child);
 	}
 	close(ends[0]);
 	child->error = *error;

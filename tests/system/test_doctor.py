@@ -427,6 +427,8 @@ def lose_library(path):
     ("program-cgi", lambda path: path.write_text("not a program\n")),
     ("program-cgi", lambda path: path.write_text("#!/bin/sh\necho hello\n")),
     ("program-cgi", lambda path: path.write_text("#!/bin/sh\nkill -9 $$\n")),
+    ("program-cgi", lambda path: path.write_text(
+        "#!/bin/sh\nexec >&- 2>&-\nexec sleep 600\n")),
     ("program-library", lambda path: path.write_text("#!/none\necho\n")),
 ])
 def test_program(doctor, programs, code, damage):
