@@ -8,23 +8,44 @@
 
 #include "common/buf.h"
 #include "common/json.h"
+#include "common/utf8.h"
 #include "deploy/tool/doctor.h"
 
 #define SEEN_SIZE 512 /* bytes, with the NUL */
 #define CURE_MAX 4096 /* bytes */
 #define OUTPUT_MAX 1048576
 
-/* Much of it was said by others: control bytes come out as "?". */
+/*
+ * What must not reach a terminal of the ${size} bytes at ${text}, which are one
+ * character or, with 0, none: controls, U+0080 to U+009F too, and other bytes.
+ */
+static bool
+is_unfit(const char *text, size_t size)
+{
+	unsigned char first = (unsigned char)text[0];
+
+	if (size == 2)
+		return first == 0xc2 && (unsigned char)text[1] < 0xa0;
+	return size == 0 || first < ' ' || first == 0x7f;
+}
+
+/* Much of it was said by others: what is unfit comes out as "?". */
 static void compose(char text[static SEEN_SIZE], const char *format,
     va_list args) __attribute__((format(printf, 2, 0)));
 
 static void
 compose(char text[static SEEN_SIZE], const char *format, va_list args)
 {
+	size_t size;
+
 	vsnprintf(text, SEEN_SIZE, format, args);
-	for (; *text != '\0'; text++)
-		if ((*text >= 0 && *text < ' ') || *text == 0x7f)
-			*text = '?';
+	for (; *text != '\0'; text += size) {
+		size_t len = utf8_character(text, strlen(text));
+
+		size = len > 0 ? len : 1;
+		if (is_unfit(text, len))
+			memset(text, '?', size);
+	}
 }
 
 /* The name in a path: "get_config" of "/run/agora-agent/get_config.sock". */

@@ -438,6 +438,15 @@ def test_program(doctor, programs, code, damage):
     doctor.given(programs=[libexec]).finds(code)
 
 
+def test_what_others_say_is_no_command_to_a_terminal(doctor, programs):
+    """Neither as bytes nor as characters."""
+    libexec = install(programs, "rude")
+    (libexec / "start_agent.fcgi").write_text(
+        "#!/bin/sh\nprintf 'a\\233b\\302\\233c\\033d\\303\\244\\177'\n")
+    found, = doctor.given(programs=[libexec]).finds("program-cgi")
+    assert found["seen"] == 'the answer begins "a?b??c?d\u00e4?"'
+
+
 # -- sockets: 502 at the web server -------------------------------------------
 
 def sockets_with(doctor, path):
