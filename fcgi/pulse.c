@@ -142,6 +142,7 @@ pulse_hand_over(const struct pulse *pulse)
 void
 pulse_feel(struct pulse *pulse, pid_t pid)
 {
+	int saved_errno = errno;
 	struct loop *loop;
 
 	if (pulse == NULL)
@@ -159,6 +160,7 @@ pulse_feel(struct pulse *pulse, pid_t pid)
 		    strerror(errno));
 		let_go(pulse);
 	}
+	errno = saved_errno; /* fork(2)'s */
 }
 
 void

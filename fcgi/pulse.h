@@ -29,8 +29,8 @@ int pulse_hand_over(const struct pulse *pulse);
 
 /*
  * In the parent: feels the pulse of the child ${pid} until that has ended, and
- * kills it after one to one and a half limits of silence. NULL is fine. With ${pid} -1 there
- * is no child.
+ * kills it after one to one and a half limits of silence. NULL is fine. With
+ * ${pid} -1 there is no child. errno is preserved.
  */
 void pulse_feel(struct pulse *pulse, pid_t pid);
 

@@ -488,16 +488,19 @@ parent_open(struct parent *parent, struct listener *listener, int count)
 static int
 start_all(struct parent *parent)
 {
-	int i, started = 0;
+	int i, started = 0, why = 0;
 
 	for (i = 0; i < parent->count; i++) {
 		parent->worker[i].parent = parent;
 		parent->worker[i].timer.expired = spawn_due;
-		if (spawn(&parent->worker[i]) == 0)
+		if (spawn(&parent->worker[i]) == 0) {
 			started++;
-		else
+		} else {
+			why = errno;
 			spawn_later(&parent->worker[i]);
+		}
 	}
+	errno = why;
 	if (started == 0)
 		return -1;
 	notify_open(&parent->notify, parent->loop, environ);

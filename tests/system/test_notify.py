@@ -1,13 +1,18 @@
 """What a service manager is told (sd_notify(3)), and what a watchdog does."""
 
 import os
+import pwd
+import resource
+import shutil
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
-from processes import PATIENCE, alive, wait_until
+import servers
+from processes import PATIENCE, WRAPPED, alive, wait_until
 
 # Long enough for a slow machine, short enough for a test.
 LIMIT = 0.5 * PATIENCE
@@ -145,6 +150,31 @@ def test_f15_without_a_watchdog_nobody_is_killed(programs, rig, manager):
     assert alive(first)
     os.kill(first, signal.SIGCONT)
     assert program.stop() == 0
+
+
+@pytest.mark.skipif(WRAPPED or os.geteuid() != 0,
+                    reason="only root can be somebody with a limit")
+def test_why_there_is_no_worker(programs, watching):
+    """A user who may have no other process, with a pulse made for it."""
+    program = shutil.copy2(programs.build / "get_config.fcgi",
+                           programs.file("get_config.fcgi"))
+    os.chmod(program, 0o755)
+    env = programs.environment({**watching[1],
+                                # The leak check needs a process, too.
+                                "ASAN_OPTIONS": "detect_leaks=0"})
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(programs.file("s"))
+        listener.listen()
+        done = subprocess.run(
+            [program, "--workers", "1"], stdin=listener, capture_output=True,
+            env=env, check=False, timeout=10 * PATIENCE,
+            user=pwd.getpwnam(servers.WEB_USER).pw_uid,
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_NPROC, (1, 1)))
+    assert done.returncode == 1
+    assert done.stderr.decode("ascii").splitlines() == [
+        f"<3>agora-agent: workers: {what}Resource temporarily unavailable"
+        for what in ("fork: ", "")]
 
 
 def fill(path):
