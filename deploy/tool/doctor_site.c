@@ -171,12 +171,23 @@ is_program(const struct reply *reply)
 	    memcmp(buf_str(&reply->body), "\177ELF", 4) == 0;
 }
 
+/* A web server is there; a page may be longer than any answer of ours. */
+static bool
+is_reached(const struct reply *reply)
+{
+	return reply->outcome == HTTP_ANSWERED ||
+	    reply->outcome == HTTP_TOO_LARGE;
+}
+
+/* There is no answer, or none that was read to its end. */
 static void
-say_silent(struct doctor *doctor, const struct reply *reply)
+say_unanswered(struct doctor *doctor, const struct reply *reply)
 {
 	enum doctor_code code = DOCTOR_URL_UNREACHABLE;
 
-	if (reply->outcome == HTTP_UNTRUSTED)
+	if (reply->outcome == HTTP_TOO_LARGE)
+		code = DOCTOR_URL_NOT_JSON;
+	else if (reply->outcome == HTTP_UNTRUSTED)
 		code = DOCTOR_URL_CERTIFICATE;
 	else if (reply->outcome == HTTP_BROKEN)
 		code = DOCTOR_URL_TIMEOUT;
@@ -260,7 +271,7 @@ reply_good(struct site *site, const struct reply *reply, int status)
 		doctor_find(doctor, DOCTOR_URL_DOWNLOAD, buf_str(&reply->url),
 		    "an executable file");
 	else if (reply->outcome != HTTP_ANSWERED)
-		say_silent(doctor, reply);
+		say_unanswered(doctor, reply);
 	else if (reply->status >= 300 && reply->status < 400)
 		doctor_find(doctor, DOCTOR_URL_REDIRECT, buf_str(&reply->url),
 		    "HTTP %d to %s", reply->status, reply->location);
@@ -378,8 +389,8 @@ check_presence(struct site *site)
 	if (is_program(&reply)) {
 		doctor_find(site->doctor, DOCTOR_URL_DOWNLOAD,
 		    buf_str(&reply.url), "an executable file");
-	} else if (reply.outcome != HTTP_ANSWERED) {
-		say_silent(site->doctor, &reply);
+	} else if (!is_reached(&reply)) {
+		say_unanswered(site->doctor, &reply);
 		site->there = false;
 	} else {
 		site->good = true;

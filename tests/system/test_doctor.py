@@ -2,6 +2,7 @@
 fault has the finding that is named after it and no other."""
 
 import contextlib
+import http.server
 import json
 import os
 import pathlib
@@ -702,6 +703,34 @@ def test_url_of_somebody_mute(doctor):
         thread.start()
         doctor.given(url=[f"http://127.0.0.1:{sock.getsockname()[1]}"]).finds(
             "url-timeout")
+        thread.join()
+
+
+class Portal(http.server.BaseHTTPRequestHandler):
+    """Has a long page for whatever is asked."""
+
+    def do_GET(self):
+        """Answers."""
+        page = b"<html>" + b" " * 100000
+        self.send_response(404)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(page)
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+def test_url_of_another_program(doctor):
+    """Whose page is longer than any answer: somebody is there."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Portal) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        doctor.given(url=[f"http://127.0.0.1:{server.server_port}"]).finds(
+            "url-not-json")
+        server.shutdown()
         thread.join()
 
 
