@@ -10,6 +10,7 @@
 struct probe {
 	struct loop *loop;
 	struct agora_answer answer;
+	size_t host; /* whose it is */
 };
 
 static void
@@ -45,23 +46,25 @@ ask_host(struct probe *probe, struct agora *agora,
 	return 0;
 }
 
-/* Asks one host after the other until one is there. */
+/* Asks one host after the other until one is there; that is ->host, else 0. */
 static int
 ask(struct probe *probe, struct agora *agora, const struct settings *settings,
     struct fail *fail)
 {
-	probe->answer.class = AGORA_NOT_PROCESSED;
-	for (size_t host = 0; host < region_count(settings) &&
-	     probe->answer.class == AGORA_NOT_PROCESSED;
-	     host++)
+	for (size_t host = 0; host < region_count(settings); host++) {
 		if (ask_host(probe, agora, settings, host, fail) == -1)
 			return -1;
+		if (probe->answer.class != AGORA_NOT_PROCESSED) {
+			probe->host = host;
+			break;
+		}
+	}
 	return 0;
 }
 
 int
 probe_ask(const struct settings *settings, struct agora_answer *answer,
-    struct fail *fail)
+    size_t *host, struct fail *fail)
 {
 	struct probe probe = { .loop = loop_new() };
 	struct agora *agora = NULL;
@@ -76,6 +79,7 @@ probe_ask(const struct settings *settings, struct agora_answer *answer,
 	agora_free(agora);
 	loop_free(probe.loop);
 	*answer = probe.answer;
+	*host = probe.host;
 	return rc;
 }
 
@@ -84,8 +88,9 @@ probe_agora(const struct settings *settings, FILE *out)
 {
 	struct agora_answer answer;
 	struct fail fail = { 0 };
+	size_t host;
 
-	if (probe_ask(settings, &answer, &fail) == -1) {
+	if (probe_ask(settings, &answer, &host, &fail) == -1) {
 		fprintf(out, "agora: cannot be asked: %s\n", fail.text);
 		return 1;
 	}

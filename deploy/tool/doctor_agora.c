@@ -122,12 +122,13 @@ code_of(const struct agora_answer *answer)
 	return DOCTOR_AGORA_REFUSED;
 }
 
+/* ${i} is the host that gave it. */
 static void
-check_answer(struct doctor *doctor, const struct agora_answer *answer)
+check_answer(struct doctor *doctor, const struct agora_answer *answer, size_t i)
 {
 	char host[REGION_URL_SIZE];
 
-	host_of(doctor->settings, 0, host);
+	host_of(doctor->settings, i, host);
 	if (clock_wrong(answer))
 		say_clock(doctor, answer);
 	else if (answer->status != 0)
@@ -145,6 +146,7 @@ doctor_check_agora(struct doctor *doctor)
 {
 	struct agora_answer answer;
 	struct fail fail = { 0 };
+	size_t host;
 
 	if (doctor->offline)
 		doctor_skip(doctor, "agora", "--offline");
@@ -152,8 +154,8 @@ doctor_check_agora(struct doctor *doctor)
 		doctor_skip(doctor, "agora", "there are no usable settings");
 	else if (!check_names(doctor))
 		doctor_skip(doctor, "agora", "its hosts have no addresses");
-	else if (probe_ask(doctor->settings, &answer, &fail) == -1)
+	else if (probe_ask(doctor->settings, &answer, &host, &fail) == -1)
 		doctor_skip(doctor, "agora", "cannot be asked: %s", fail.text);
 	else
-		check_answer(doctor, &answer);
+		check_answer(doctor, &answer, host);
 }

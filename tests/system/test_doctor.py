@@ -17,6 +17,7 @@ import pytest
 
 import fcgi_client
 import nameserver
+import preload
 import servers
 from client import Sandbox
 from processes import ENDPOINTS, PATIENCE, ROOT, WRAPPED
@@ -49,6 +50,7 @@ class Doctor:
         self.environment = environment
         self.env_file = env_file
         self.options = {}
+        self.more = {}
 
     def _changed(self):
         other = Doctor(self.tool, self.environment, self.env_file)
@@ -78,7 +80,7 @@ class Doctor:
         done = subprocess.run(
             wrap(command), capture_output=True, timeout=60 * PATIENCE,
             check=False, cwd="/", env=self.environment(
-                {"AGORA_ENV_FILE": self.env_file}), **how)
+                {"AGORA_ENV_FILE": self.env_file, **self.more}), **how)
         WATCH.search("doctor", done.stdout + done.stderr)
         return done
 
@@ -611,6 +613,20 @@ def test_agora_can_partly_be_looked_up(doctor, env_file, known, codes):
                                          AGORA_AREA="US"))
         doctor.finds(*codes, wrap=dns.wrap)
         assert all(dns.asked(name) for name in names)
+
+
+def test_who_of_agora_answered(doctor, env_file, programs, agora):
+    """The first of an area's hosts is away: it is not said to accept us."""
+    doctor = doctor.reading(env_file(AGORA_API_BASE_URL=None,
+                                     AGORA_AREA="US"))
+    doctor.more = preload.environment(
+        preload.build(programs.folder),
+        [(f"api-us-{region}-1.{domain}",
+          "refused" if region == "west" else agora)
+         for region in ("west", "east") for domain in ("agora.io",
+                                                       "sd-rtn.com")])
+    assert "api-us-east-1.agora.io accepts app id and certificate" in [
+        check["seen"] for check in doctor.report()["checks"]]
 
 
 def test_agora_does_not_answer(doctor, env_file):
