@@ -384,12 +384,15 @@ test_text(void **state)
 static void
 write_the_largest(void)
 {
+	char url[SETTINGS_URL_MAX + 1] = "https://";
+	struct settings longest = { .api_base_url = url };
 	struct service service = { .endpoint = &endpoint,
-		.settings = &settings,
+		.settings = &longest,
 		.agora = (struct agora *)&no_agora };
 	struct buf text = BUF(EXPOSITION_MAX);
 	struct metrics sum;
 
+	memset(url + strlen(url), 'a', sizeof(url) - 1 - strlen(url));
 	memset(&sum, 0xff, sizeof(sum));
 	sum.last = METRICS_FAILED;
 	sum.last_ms = 0;
