@@ -2,7 +2,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "common/sys.h"
@@ -84,6 +86,17 @@ sys_tame_environment(void)
 
 	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
 		unsetenv(unwanted[i]);
+}
+
+void
+sys_forbid_cores(void)
+{
+	const struct rlimit none = { 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* its leak check attaches to the process */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
 }
 
 int

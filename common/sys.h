@@ -1,9 +1,9 @@
 /*
- * Clocks, random bytes, the environment. The date and random bytes are asked for where a
- * request comes in (fcgi/) and passed down as arguments, so that tests can fix
- * both. The monotonic clock only measures how long something took or may
- * take; who needs that reads it: the loop, the budget of a call to Agora, and
- * fcgi/ for its time-outs.
+ * Clocks, random bytes, the environment, core files. The date and random bytes
+ * are asked for where a request comes in (fcgi/) and passed down as arguments,
+ * so that tests can fix both. The monotonic clock only measures how long
+ * something took or may take; who needs that reads it: the loop, the budget of a
+ * call to Agora, and fcgi/ for its time-outs.
  */
 #ifndef COMMON_SYS_H
 #define COMMON_SYS_H
@@ -34,6 +34,9 @@ int sys_random(void *data, size_t len) __attribute__((warn_unused_result));
  * of them looks.
  */
 void sys_tame_environment(void);
+
+/* Memory holds the certificate: no crash may write it to a disk. */
+void sys_forbid_cores(void);
 
 /* Makes ${fd} close on exec and non-blocking. Returns 0 or -1. */
 int sys_nonblock(int fd);

@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -205,18 +204,6 @@ fill_descriptors(void)
 			(void)!open("/dev/null", O_RDWR);
 }
 
-/* Memory holds the certificate: no crash may write it to a disk. */
-static void
-forbid_cores(void)
-{
-	const struct rlimit none = { 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* its leak check attaches to the process */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
-}
-
 /*
  * Buffers that libraries release (libfcgi's streams, nghttp2's frames) are
  * overwritten; glibc spares small blocks, which we wipe ourselves.
@@ -307,7 +294,7 @@ program_main(int argc, char *argv[], const struct endpoint *endpoint)
 	bool inherited;
 
 	fill_descriptors();
-	forbid_cores();
+	sys_forbid_cores();
 	perturb_memory();
 	sys_tame_environment();
 	signals_ignore_pipe();

@@ -1,7 +1,5 @@
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "common/sys.h"
 #include "deploy/tool/commands.h"
@@ -55,24 +53,12 @@ tool_misuse(const char *name)
 	return TOOL_USAGE;
 }
 
-/* Memory holds the certificate: no crash may write it to a disk. */
-static void
-forbid_cores(void)
-{
-	const struct rlimit none = { 0 };
-
-	setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* its leak check attaches to the process */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
-}
-
 int
 main(int argc, char *argv[])
 {
 	const struct tool_command *command;
 
-	forbid_cores();
+	sys_forbid_cores();
 	sys_tame_environment();
 	if (argc < 2) {
 		print_usage(stderr);
