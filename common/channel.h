@@ -69,8 +69,9 @@ bool channel_issued(const char *certificate, const char *name, const char *uid,
     int64_t *issued);
 
 /*
- * Answers whether ${name} looks like an issued one, and sets ${issued} as above,
- * or to anything. Whose it is the MAC would say, which needs the user's uid.
+ * Answers whether ${name} looks like an issued one, and sets ${issued} as
+ * above, or to anything. Whose it is the MAC would say, which needs the user's
+ * uid.
  */
 bool channel_has_form(const char *name, int64_t *issued);
 

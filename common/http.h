@@ -2,9 +2,10 @@
  * One bounded HTTPS request at a time or thousands, on a loop: curl_multi's
  * socket interface. The only user of libcurl.
  *
- * Nailed down: https unless it is said otherwise, redirects not followed, peer and host verified,
- * TLS 1.2 or newer, no proxy, no .netrc, no content decoding, HTTP/2 where
- * offered, answer of at most HTTP_BODY_MAX bytes and HTTP_HEADERS_MAX headers.
+ * Nailed down: https unless it is said otherwise, redirects not followed, peer
+ * and host verified, TLS 1.2 or newer, no proxy, no .netrc, no content decoding,
+ * HTTP/2 where offered, answer of at most HTTP_BODY_MAX bytes and
+ * HTTP_HEADERS_MAX headers.
  */
 #ifndef COMMON_HTTP_H
 #define COMMON_HTTP_H

@@ -27,8 +27,8 @@ struct ask {
 };
 
 /*
- * Asks; ->host is the first to be asked. ->done is called exactly once, from the
- * loop, in half a minute at most where Agora is not there, in two where it
+ * Asks; ->host is the first to be asked. ->done is called exactly once, from
+ * the loop, in half a minute at most where Agora is not there, in two where it
  * wants us to wait. Returns 0, or -1 and ->done is never called: no memory.
  */
 int ask_begin(struct ask *ask) __attribute__((warn_unused_result));

@@ -20,8 +20,8 @@ struct session {
 	struct agents *agents;
 	struct loop *loop;
 	struct agora *agora;
-	int64_t
-	    clock_ahead; /* of Agora's, seconds; 0 before its first answer */
+	/* Seconds, of Agora's; INT64_MIN before its first answer. */
+	int64_t clock_ahead;
 };
 
 /*
