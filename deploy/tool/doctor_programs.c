@@ -189,6 +189,13 @@ answers(struct doctor *doctor, const struct start *start)
 	return good;
 }
 
+/* What is in a folder may be anybody's: root itself runs none of it. */
+static bool
+may_run(const struct doctor *doctor)
+{
+	return doctor->become || geteuid() != 0;
+}
+
 static bool
 program_good(struct doctor *doctor, char *path)
 {
@@ -203,7 +210,7 @@ program_good(struct doctor *doctor, char *path)
 		return false;
 	}
 	if (!is_executable(doctor, path) || is_open(doctor, path) ||
-	    !libraries_good(doctor, &start))
+	    !may_run(doctor) || !libraries_good(doctor, &start))
 		return false;
 	start.environment = cgi;
 	start.errors_too = false;
@@ -223,6 +230,10 @@ doctor_check_programs(struct doctor *doctor)
 		good += program_good(doctor, path);
 	}
 	doctor->backend_bad |= doctor->problems > before;
+	if (!may_run(doctor))
+		doctor_skip(doctor, "programs",
+		    "no user www-data, nginx or apache to run them as: "
+		    "--web-user names another");
 	if (good == DOCTOR_ENDPOINTS)
 		doctor_good(doctor, "programs",
 		    "in %s: find their libraries, and answer as CGI programs "

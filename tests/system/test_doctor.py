@@ -450,6 +450,25 @@ def test_what_others_say_is_no_command_to_a_terminal(doctor, programs):
     assert found["seen"] == 'the answer begins "a?b??c?d\u00e4?"'
 
 
+@needs_root
+@pytest.mark.skipif(nameserver.unavailable() is not None,
+                    reason=str(nameserver.unavailable()))
+def test_root_runs_no_program(doctor, programs, folder):
+    """Where there is no user that the web server could run as, it would."""
+    libexec = install(programs, "anybodys")
+    (libexec / "stop_agent.fcgi").write_text(f"#!/bin/sh\n>{folder}/run\n")
+    (folder / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    report = doctor.given(programs=[libexec], web_user=None).report(
+        wrap=lambda command: [
+            "unshare", "-m", "sh", "-c",
+            'mount --bind "$0" /etc/passwd && exec "$@"',
+            str(folder / "passwd"), *command])
+    assert not (folder / "run").exists()
+    assert {"check": "programs", "result": "skipped",
+            "seen": "no user www-data, nginx or apache to run them as: "
+                    "--web-user names another"} in report["checks"]
+
+
 # -- sockets: 502 at the web server -------------------------------------------
 
 def sockets_with(doctor, path):
