@@ -53,6 +53,16 @@ tool_misuse(const char *name)
 	return TOOL_USAGE;
 }
 
+/* A list that was cut must not pass for a whole one. Returns the status. */
+static int
+finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "agora-agent: the output could not be written\n");
+	return status == TOOL_GOOD ? TOOL_BAD : status;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -79,5 +89,5 @@ main(int argc, char *argv[])
 		print_usage(stderr);
 		return TOOL_USAGE;
 	}
-	return command->run(argc - 1, argv + 1);
+	return finish(command->run(argc - 1, argv + 1));
 }

@@ -486,6 +486,20 @@ def test_wrong_certificate(tool):
     assert tool.leaves() == []
 
 
+def test_output_that_is_lost(tool):
+    """Nobody takes it for a list without agents."""
+    tool.ours(3600)
+    for command in ["ps"], ["ps", "--json"], ["reap", "--older", "1m"]:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [tool.path, *command], stdout=full, stderr=subprocess.PIPE,
+                env=tool.programs.environment(tool.settings), check=False,
+                timeout=60 * PATIENCE)
+        assert done.returncode == 1
+        assert done.stderr == (
+            b"agora-agent: the output could not be written\n")
+
+
 def test_agora_is_down(tool):
     tool.ours(3600)
     tool.sandbox.network("refused")
