@@ -276,8 +276,9 @@ def test_balancer_limits(build):
     for status, request in (
             (429, ("POST", "/startAgent", [JSON, origin], b"{}")),
             (413, ("POST", "/stopAgent", [JSON, origin], b" " * 17000)),
-            (404, ("GET", "/elsewhere", [origin]))):
+            (404, ("GET", "/elsewhere.html", [origin]))):
         answer = ask(*request)
+        assert answer.header("Content-Type") == "application/json"
         assert answer.status == answer.json["code"] == status
         assert answer.json["request_id"] == answer.header("X-Request-Id")
         assert answer.header("Access-Control-Allow-Origin") == "*"
