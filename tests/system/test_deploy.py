@@ -229,12 +229,10 @@ def test_nginx_t(folder, site):
     etc, port = debian_nginx(folder)
     log = ("/var/log/nginx", str(folder))
     install("nginx/agora-agent.conf", etc / "conf.d/agora-agent.conf")
-    for name in ("agora-agent", "agora-agent/common"):
-        install(f"nginx/snippets/{name}.conf",
-                etc / f"snippets/{name}.conf", log)
-    for name in (*servers.ENDPOINTS, "errors", "health", "ask"):
-        install(f"nginx/snippets/agora-agent/{name}.conf",
-                etc / f"snippets/agora-agent/{name}.conf")
+    for path in (servers.DEPLOY / "nginx/snippets").rglob("*.conf"):
+        name = str(path.relative_to(servers.DEPLOY / "nginx"))
+        logs = log[0] in path.read_text(encoding="utf-8")
+        install(f"nginx/{name}", etc / name, *([log] if logs else []))
     if site == "site.example":
         install("nginx/site.example", etc / "sites-enabled/agora-agent",
                 ("listen 80;", f"listen {port};"),
@@ -247,6 +245,7 @@ def test_nginx_t(folder, site):
             "\tserver_name _;",
             "\tserver_name _;\n\tinclude snippets/agora-agent.conf;\n"
             "\tinclude snippets/agora-agent/health.conf;\n"
+            "\tinclude snippets/agora-agent/www.conf;\n"
             "\tinclude snippets/agora-agent/errors.conf;"))
     said = output_of(["nginx", "-t", "-e", str(folder / "error.log"),
                       "-c", str(etc / "nginx.conf")])

@@ -239,7 +239,8 @@ BELIEVE = {
 
 @each("kind", ["nginx", "apache"])
 def test_metrics_are_for_this_machine(folder, rig, programs, kind):
-    """Strangers get 403; health is for everybody."""
+    """Strangers get 403, also those whom a proxy here passes on; health is
+    for everybody."""
     program = programs.listen("get_config", rig.env_file("default"), 1)
     sockets = {"get_config": program.socket}
     if kind == "nginx":
@@ -254,6 +255,10 @@ def test_metrics_are_for_this_machine(folder, rig, programs, kind):
             answer = site.ask("GET", path, [("X-Peer", STRANGER)])
             assert answer.status == status, path
             assert b"agora_agent_" not in answer.body
+        for header in ("X-Forwarded-For", "Forwarded", "Via"):
+            for path in ("/metrics/get_config", "//metrics/./get_config"):
+                answer = site.ask("GET", path, [(header, "0")])
+                assert answer.status == 403, header
         answer = site.ask("GET", "/metrics/get_config")
         assert answer.status == 200
         assert not answer.all("Access-Control-Allow-Origin")
