@@ -196,6 +196,12 @@ def test_remove_and_purge(machine, deb, upstream):
     wait_until(lambda: status(machine, "/get_config") == 404, 20, "no route")
     assert "agora-agent.conf" not in install(machine, deb)
 
+    # And with all that the README says a site may include.
+    edit(machine, readme.NGINX_SITE, *(
+        rf"/^\tserver_name _;/a include snippets/agora-agent/{name}.conf;"
+        for name in ("errors", "health", "www")))
+    machine.run("nginx -t && apt-get purge -y agora-agent && nginx -t")
+    install(machine, deb)
     edit(machine, readme.NGINX_SITE, "/snippets.agora-agent/d")
     machine.run("rm /etc/ssl/sandbox.pem /root/*.deb")
     machine.run("apt-get purge -y --autoremove agora-agent")
@@ -214,6 +220,20 @@ def test_purge_with_apache(machine, deb):
     install(machine, deb)
     machine.run("a2enmod headers rewrite proxy_fcgi unique_id"
                 " && a2ensite agora-agent && systemctl restart apache2")
+    machine.run("apt-get purge -y agora-agent")
+    machine.run("apachectl configtest && systemctl restart apache2")
+
+    # So would it without the files that a site of the admin's includes.
+    site = "/etc/apache2/sites-available/000-default.conf"
+    install(machine, deb)
+    edit(machine, site, "/DocumentRoot/a Include agora-agent-www.conf",
+         "/DocumentRoot/a Include agora-agent-common.conf")
+    machine.run("apachectl configtest")
+    said = machine.run("apt-get purge -y agora-agent")
+    assert "Apache still includes agora-agent-www.conf" in said
+    machine.run("apachectl configtest")
+    assert "agora-agent-www.conf" not in install(machine, deb)
+    edit(machine, site, "/Include agora-agent/d")
     machine.run("rm /root/*.deb")
     machine.run("apt-get purge -y --autoremove agora-agent")
     machine.run("apachectl configtest && systemctl restart apache2")
