@@ -128,11 +128,15 @@ install_config() {
 # Prints who does: what Debian calls available is not in use.
 config_users() {
 	case $1 in
-	nginx) folder=$root$NGINXDIR uses='include[^#]*snippets/agora-agent' ;;
+	nginx)
+		folder=$root$NGINXDIR
+		uses='(include[^#]*snippets/agora-agent|.*[$]agora_agent_)'
+		;;
 	apache) folder=$root$APACHEDIR uses='Include.*agora-agent-(common|www)' ;;
 	esac
-	grep -RlE "^[^#]*$uses" "$folder" 2>/dev/null | grep -v \
-		-e "^$folder/snippets/agora-agent" -e "^$folder/sites-available/"
+	grep -RliE "^[^#]*$uses" "$folder" 2>/dev/null | grep -v \
+		-e "^$folder/snippets/agora-agent" -e "^$folder/sites-available/" \
+		-e "^$folder/conf.d/agora-agent.conf"
 }
 
 remove_config() {

@@ -248,7 +248,9 @@ def test_an_edited_file_is_kept(machine):
 @pytest.mark.parametrize("server, site, text", [
     ("nginx", "default",
      "server {\n\tinclude snippets/agora-agent.conf;\n}\n"),
+    ("nginx", "balancer", "add_header Vary $agora_agent_vary always;\n"),
     ("apache2", "agora-agent.conf", ""),
+    ("apache2", "mine.conf", "Include agora-agent-www.conf\n"),
 ])
 def test_uninstall_breaks_no_server(machine, server, site, text):
     """One whose enabled site includes our files would not start without
