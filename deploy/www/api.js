@@ -104,15 +104,15 @@ function members(schema)
 
 function body(type, content)
 {
-	const schema = follow(content.schema);
+	const schemas = content.schema.anyOf || [content.schema];
 	const examples = Object.values(content.examples || {});
 
 	if ("example" in content)
 		examples.push({ value: content.example });
 	return [
 		make("p", { className: "type" }, make("code", {}, type)),
-		...schema.properties ? [members(content.schema)] :
-			paragraphs(schema.description),
+		...schemas.flatMap((schema) => follow(schema).properties ?
+			[members(schema)] : paragraphs(schema.description)),
 		...examples.flatMap((one) => [
 			one.summary ? make("p", { className: "hint" },
 				one.summary) : null,
@@ -184,8 +184,9 @@ function shown(operation)
 		make("h3", {}, "Answers"),
 		...Object.entries(operation.responses).map(answer),
 		make("h3", {}, "Who may call"),
-		make("p", {}, "Everybody, or who shows what the installation " +
-			`asks for: ${[...names].join(", ")}.`)];
+		make("p", {}, names.size === 0 ? "Whom the web server lets." :
+			"Everybody, or who shows what the installation asks " +
+			`for: ${[...names].join(", ")}.`)];
 }
 
 /* All there is: path, method and operation, those that are alike together. */

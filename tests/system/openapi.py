@@ -38,7 +38,7 @@ class Response:
     """One answer of an operation: what its body and headers must be."""
 
     def __init__(self, described):
-        content = described["content"]["application/json"]
+        (self.media, content), = described["content"].items()
         self.body = Draft202012Validator(content["schema"])
         self.headers = {
             name: (header.get("required", False),
@@ -62,6 +62,23 @@ class Response:
         return found
 
 
+def addresses(path, operation):
+    """The path with each value that a parameter in it may have."""
+    paths = [path]
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            paths = [one.replace("{%s}" % parameter["name"], value)
+                     for one in paths
+                     for value in parameter["schema"]["enum"]]
+    return paths
+
+
+def prefixes(servers):
+    """What stands before a path, from the site's root."""
+    return [server["url"].removeprefix("..").rstrip("/")
+            for server in servers]
+
+
 class Description:
     """The file, ready to judge answers."""
 
@@ -72,8 +89,6 @@ class Description:
         self.found = []
         self.looked = 0
         seen = {}             # by reference: operations share responses
-        prefixes = [server["url"].removeprefix("..").rstrip("/")
-                    for server in document["servers"]]
         for path, item in document["paths"].items():
             for method, operation in item.items():
                 responses = {}
@@ -83,8 +98,12 @@ class Description:
                         seen[key] = Response(expand(document, node))
                         self.known.setdefault(status, []).append(seen[key])
                     responses[status] = seen[key]
-                for prefix in prefixes:
-                    self.operations[method.upper(), prefix + path] = responses
+                servers = operation.get("servers", document["servers"])
+                for prefix in prefixes(servers):
+                    for address in addresses(path, expand(document,
+                                                          operation)):
+                        self.operations[method.upper(),
+                                        prefix + address] = responses
 
     def _note(self, answer, faults, what):
         if faults:
@@ -113,13 +132,17 @@ class Description:
         description's; returns it."""
         responses = self.operations.get(("GET" if method == "HEAD" else method,
                                          target.partition("?")[0]))
-        if (responses is None or not answer.body
-                or "application/json" not in answer.all("Content-Type")):
+        if responses is None or not answer.body:
             return answer  # what is in it, shape() has seen
         response = responses.get(str(answer.status), responses["default"])
+        media = (answer.header("Content-Type") or "").partition(";")[0]
+        if media not in ("application/json", response.media):
+            return answer  # the site's own page
         faults = response.faults_of_headers(answer)
         if answer.fits is not response:
-            faults += response.faults_of_body(answer.json)
+            faults += response.faults_of_body(
+                answer.json if media == "application/json"
+                else answer.body.decode())
         self._note(answer, faults, f"{method} {target}")
         return answer
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from jsonschema import Draft202012Validator
 
-from openapi import API, Description, expand
+from openapi import API, Description, addresses, expand, prefixes
 from processes import ROOT
 from transports import ROUTES, Answer, parse_cgi
 
@@ -14,6 +14,8 @@ DOCUMENT = API.document
 OPERATIONS = [(method, path, operation)
               for path, item in DOCUMENT["paths"].items()
               for method, operation in item.items()]
+MONITORING = [(path, operation) for _, path, operation in OPERATIONS
+              if "monitoring" in operation["tags"]]
 
 
 def nodes(node):
@@ -53,12 +55,13 @@ def test_its_version_is_ours():
 
 def test_it_has_every_route():
     """With each of its servers; those of one program are described alike."""
-    prefixes = [server["url"].removeprefix("..").rstrip("/")
-                for server in DOCUMENT["servers"]]
-    assert {prefix + path for prefix in prefixes
-            for path in DOCUMENT["paths"]} == set(ROUTES)
+    routes = [(method, path, operation)
+              for method, path, operation in OPERATIONS
+              if (path, operation) not in MONITORING]
+    assert {prefix + path for prefix in prefixes(DOCUMENT["servers"])
+            for _, path, _ in routes} == set(ROUTES)
     alike = {}
-    for method, path, operation in OPERATIONS:
+    for method, path, operation in routes:
         assert method == ("get" if "config" in path else "post")
         alike.setdefault(ROUTES[path], []).append(
             {name: value for name, value in operation.items()
@@ -66,6 +69,17 @@ def test_it_has_every_route():
     assert set(alike) == {"get_config", "start_agent", "stop_agent"}
     for operations in alike.values():
         assert all(operation == operations[0] for operation in operations)
+
+
+def test_it_has_what_monitoring_asks():
+    """Each address of nginx's file, at the site's root only."""
+    text = (ROOT / "deploy/nginx/snippets/agora-agent/health.conf").read_text(
+        encoding="utf-8")
+    assert MONITORING
+    assert {prefix + address for path, operation in MONITORING
+            for prefix in prefixes(operation["servers"])
+            for address in addresses(path, expand(DOCUMENT, operation))} == (
+        set(re.findall(r"^location = (\S+)", text, re.M)))
 
 
 def test_it_has_every_status_of_the_programs():
@@ -161,6 +175,39 @@ def test_an_answer_of_another_address_is_noted():
     assert answered(200, GOOD, path="/v2/stopAgent")
     assert not answered(200, b'{"code":0,"msg":"success"}',
                         path="/v2/stopAgent")
+
+
+def judged(path, status, media, body):
+    """Whether such an answer to a GET passes."""
+    API.answer("GET", path, API.shape(Answer(
+        status, [("Content-Type", media), *HEADERS[1:]], body)))
+    return not API.take()
+
+
+@pytest.mark.parametrize("path, media, body, fits", [
+    ("/healthz", "application/json", b'{"status":"ok"}', True),
+    ("/healthz/stop_agent", "application/json", b'{"status":"well"}', False),
+    ("/readyz", "application/json", b'{"status":"ready"}', True),
+    ("/readyz", "application/json", b'{"status":"not ready"}', False),
+    ("/api/readyz", "application/json", b'{"status":"not ready"}', True),
+    ("/metrics/get_config", "text/plain; version=0.0.4",
+     b"# HELP agora_agent_build_info The version.\n", True),
+    ("/metrics/get_config", "text/plain", b"nothing", False),
+    ("/metrics/get_config", "application/json", b'{"status":"ok"}', False)])
+def test_answers_to_monitoring_are_judged(path, media, body, fits):
+    """Also those that are no JSON; below /api there are none."""
+    assert judged(path, 200, media, body) is fits
+
+
+@pytest.mark.parametrize("body, fits", [
+    (b'{"status":"not ready","reason":"Because."}', True),
+    (b'{"status":"not ready"}', False),
+    (b'{"status":"ready"}', False),
+    (REFUSED.replace(b"400", b"503").replace(b"invalid request",
+                                             b"service unavailable"), True)])
+def test_a_503_has_a_reason(body, fits):
+    """The program's, or the web server's."""
+    assert judged("/readyz", 503, "application/json", body) is fits
 
 
 def test_an_answer_without_its_request_is_noted():
