@@ -14,7 +14,7 @@ clang-format --dry-run -Werror common/*.[ch] fcgi/*.[ch] deploy/tool/*.[ch] \
 
 step "shell scripts (shellcheck)"
 find . -path './build*' -prune -o -name '*.sh' -print0 | xargs -0 shellcheck
-shellcheck .ci/run debian/preinst debian/postinst debian/postrm
+shellcheck .ci/run debian/p*inst debian/p*rm
 
 step "manual pages (mandoc)"
 # Which other pages are installed here, and known to mandoc, is no matter.

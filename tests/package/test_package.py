@@ -152,11 +152,12 @@ def test_upgrades_under_load(machine, deb, upstream, tmp_path):
     with load.Load(SITE, questions) as clients:
         clients.more(300)
         for version in ("9.0", "9.1"):
-            before = shown(machine, "MainPID", UNITS)[:2]
+            before = {*shown(machine, "MainPID", UNITS)} - {"0"}
+            assert len(before) == 2  # nobody has asked stop_agent
             install(machine, repack(deb, tmp_path, version))
             # The target does not wait for what is restarted with it.
-            wait_until(lambda before=before: not set(before) & set(
-                shown(machine, "MainPID", UNITS)), 60, "new programs")
+            wait_until(lambda before=before: not before & {
+                *shown(machine, "MainPID", UNITS)}, 60, "new programs")
             clients.more(300)
     print(clients.count, "answers")
     assert clients.lost == []
@@ -167,6 +168,16 @@ def test_upgrades_under_load(machine, deb, upstream, tmp_path):
         settings)
     assert "rate=100000r/s" in machine.run(f"cat {HTTP_CONF}")
     assert upstream.sandbox.unknown() == []
+
+
+def test_what_is_switched_off_stays_off(machine, deb, tmp_path):
+    """An upgrade opens no socket that the admin has closed."""
+    install(machine, deb, "nginx")
+    machine.run("systemctl disable --now agora-agent.target")
+    install(machine, repack(deb, tmp_path, "9.0"))
+    assert machine.run("systemctl is-enabled agora-agent.target || true") == (
+        "disabled\n")
+    machine.run(f"for file in {SOCKETS}; do test ! -e $file; done")
 
 
 # -- The end -----------------------------------------------------------------
