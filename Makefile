@@ -188,9 +188,11 @@ test:
 	@$(MAKE) --no-print-directory -s check
 
 # Tests of what is built in $(B). Most of them wait most of their time, so
-# six at a time keep two cores busy; those of a file share its servers.
+# six at a time keep two cores busy, or four with sanitizers; those of a file
+# share its servers.
+JOBS = 6
 PYTEST = PYTHONDONTWRITEBYTECODE=1 B=$(B) $(PYTHON) -m pytest -q \
-	-p no:cacheprovider -n 6
+	-p no:cacheprovider -n $(JOBS)
 check: all unit fuzzers bench-programs
 	@$(PYTEST) --dist loadfile tests/sandbox tests/system
 
@@ -204,7 +206,7 @@ test-browser:
 asan:
 	@$(PACKAGES) test
 	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
-	    $(MAKE) --no-print-directory -s check B=build-asan VARIANT=asan
+	    $(MAKE) --no-print-directory -s check B=build-asan VARIANT=asan JOBS=4
 
 # Every allocation fails once; "make test" tries some of them.
 torture:
