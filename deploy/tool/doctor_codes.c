@@ -86,8 +86,9 @@ const struct doctor_code_text doctor_codes[DOCTOR_CODES] = {
 	/* Sockets. */
 	[DOCTOR_SOCKET_MISSING] = { "socket-missing", false,
 	    "There is no socket (the web server's log says 2: No such file): "
-	    "nobody made it yet.",
-	    "sudo systemctl enable --now agora-agent.target" },
+	    "nobody made it yet, or its file was deleted.",
+	    "sudo systemctl stop agora-agent.target; sudo systemctl enable "
+	    "--now agora-agent.target" },
 	[DOCTOR_SOCKET_REFUSED] = { "socket-refused", false,
 	    "Nobody listens on the socket (the web server's log says 111: "
 	    "Connection refused): who made it has ended.",
