@@ -751,7 +751,7 @@ def test_fault_fills_the_headers(sandbox):
     assert answer.endswith(b"}")
 
 
-@pytest.mark.parametrize("member, size", [("drip", 300), ("drip_body", 88)])
+@pytest.mark.parametrize("member, size", [("drip", 250), ("drip_body", 80)])
 def test_fault_drips(sandbox, member, size):
     sandbox.fault("join", **{member: 0.003})
     started = time.monotonic()
