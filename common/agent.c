@@ -104,40 +104,36 @@ put_holes(struct json *root, bool avatar)
 		put_avatar_holes(root);
 }
 
-/* The text of ${json} and its length; NULL: longer than ${max}, or no memory. */
-static char *
-print(const struct json *json, size_t max, size_t *len)
+/* Whether ${body} is no longer than it may be, and lacks nothing. */
+static bool
+is_whole(const struct json *body)
 {
-	struct buf text = BUF(max);
-	char *taken;
+	struct buf text = BUF(BODY_MAX);
+	bool whole;
 
-	json_print(json, &text);
-	*len = text.len;
-	taken = buf_take(&text);
+	json_print(body, &text);
+	whole = !buf_failed(&text);
 	buf_free(&text);
-	return taken;
+	return whole;
 }
 
-/* An agent of ${body}, or NULL when out of memory. */
+/* An agent of ${body}, which gets its holes, or NULL when out of memory. */
 static struct agent *
-keep(const struct json *body, const char *prefix)
+keep(struct json *body, const char *prefix)
 {
 	struct agent *agent = calloc(1, sizeof(*agent));
-	size_t len;
-	char *text;
-	struct json *copy;
+	struct buf text = BUF(JOIN_MAX);
 
 	if (agent == NULL)
 		return NULL;
 	snprintf(agent->prefix, sizeof(agent->prefix), "%s",
 	    prefix != NULL ? prefix : "agent");
 	find_avatar(agent, body);
-	text = print(body, BODY_MAX, &len);
-	copy = text != NULL ? json_parse(text, len, NULL) : NULL;
-	secret_free(text);
-	put_holes(copy, agent->avatar_uid[0] != '\0');
-	agent->join = print(copy, JOIN_MAX, &agent->len);
-	json_free(copy);
+	put_holes(body, agent->avatar_uid[0] != '\0');
+	json_print(body, &text);
+	agent->len = text.len;
+	agent->join = buf_take(&text);
+	buf_free(&text);
 	if (agent->join != NULL)
 		return agent;
 	agent_free(agent);
@@ -184,27 +180,27 @@ compose(struct json *body, const struct json *file,
 	agent_manage(body, settings->managed_blocks);
 }
 
-/* A tree that lacks something is not judged: keep() notices. */
+/* A tree that lacks something is not judged. */
 static struct agent *
-keep_and_judge(const struct json *body, const char *prefix,
+judge_and_keep(struct json *body, const char *prefix,
     const struct settings *settings, struct teller *teller)
 {
-	struct agent *agent = keep(body, prefix);
+	struct agent *agent = NULL;
 	size_t before = teller->problems;
 
-	if (agent == NULL) {
+	if (is_whole(body)) {
+		check_idle_timeout(body, settings, teller);
+		agent_rules_check(body, tell_rule, teller);
+		if (teller->problems > before)
+			return NULL;
+		agent = keep(body, prefix);
+	}
+	if (agent == NULL)
 		teller_say(teller, true,
 		    "with its variables it is larger than %d bytes, or memory "
 		    "ran out",
 		    BODY_MAX);
-		return NULL;
-	}
-	check_idle_timeout(body, settings, teller);
-	agent_rules_check(body, tell_rule, teller);
-	if (teller->problems == before)
-		return agent;
-	agent_free(agent);
-	return NULL;
+	return agent;
 }
 
 struct agent *
@@ -221,7 +217,7 @@ agent_new(const char *text, size_t len, const struct settings *settings,
 	}
 	body = agent_default(settings);
 	compose(body, file, settings);
-	agent = keep_and_judge(body, json_text(file, "name"), settings, teller);
+	agent = judge_and_keep(body, json_text(file, "name"), settings, teller);
 	json_free(body);
 	json_free(file);
 	return agent;
@@ -301,16 +297,13 @@ agent_with(const struct agent *agent, const struct json *fields,
     struct fail *fail)
 {
 	struct json *body = tree_of(agent);
-	struct agent *with;
+	struct agent *with = NULL;
 
 	json_merge(json_member(body, "properties"), fields);
-	with = keep(body, agent->prefix);
-	if (with == NULL) {
+	if (is_whole(body) && agent_rules_check(body, refuse, fail) == 0)
+		with = keep(body, agent->prefix);
+	if (with == NULL) /* unless a rule has said why */
 		fail_set(fail, FAIL_INTERNAL, "out of memory");
-	} else if (agent_rules_check(body, refuse, fail) > 0) {
-		agent_free(with);
-		with = NULL;
-	}
 	json_free(body);
 	return with;
 }
