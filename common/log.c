@@ -9,15 +9,16 @@
 
 #include "common/ascii.h"
 #include "common/log.h"
-#include "common/metrics.h"
 #include "common/num.h"
 
 static enum log_level threshold = LOG_LEVEL_INFO;
 
+static void (*on_loss)(size_t lines);
+
 /* Lines that are not written yet. */
 static struct {
 	bool on; /* and may wait */
-	unsigned long count;
+	size_t count;
 	size_t len;
 	char lines[LOG_GATHER_MAX];
 } gathered;
@@ -100,22 +101,23 @@ write_lines(const char *lines, size_t len)
 
 /* Writes ${count} lines, and before them how many were lost until then. */
 static void
-write_or_count(const char *lines, size_t len, unsigned long count)
+write_or_count(const char *lines, size_t len, size_t count)
 {
-	static unsigned long lost;
+	static size_t lost;
 	char note[80];
 	int note_len;
 
 	if (lost > 0) {
 		note_len = snprintf(note, sizeof(note),
-		    "<%d>agora-agent: log: %lu lines lost, nobody read them\n",
+		    "<%d>agora-agent: log: %zu lines lost, nobody read them\n",
 		    (int)LOG_LEVEL_WARN, lost);
 		if (write_lines(note, (size_t)note_len))
 			lost = 0;
 	}
 	if (lost > 0 || !write_lines(lines, len)) {
 		lost += count;
-		metrics_lost_lines(count);
+		if (on_loss != NULL)
+			on_loss(count);
 	}
 }
 
@@ -129,6 +131,12 @@ log_flush(void)
 	gathered.len = 0;
 	gathered.count = 0;
 	errno = saved_errno;
+}
+
+void
+log_on_loss(void (*lost)(size_t lines))
+{
+	on_loss = lost;
 }
 
 void

@@ -6,6 +6,7 @@
 #define COMMON_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level {
 	LOG_LEVEL_NONE = 0, /* for a program that says all itself */
@@ -36,6 +37,9 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Has ${lost} called with how many lines were lost, whenever some are. */
+void log_on_loss(void (*lost)(size_t lines));
 
 /*
  * Whether lines of info and debug may wait in memory, for log_flush(), for a

@@ -272,6 +272,7 @@ serve_socket(const struct endpoint *endpoint, const struct options *options,
 	if (options->workers > 0)
 		return workers_run(listener, options->workers);
 	metrics_begin(params_get(environ, METRICS_VARIABLE), sys_now());
+	log_on_loss(metrics_lost_lines);
 	return serve(endpoint, listener);
 }
 

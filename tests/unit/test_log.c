@@ -187,6 +187,14 @@ drain(int fd)
 	return total;
 }
 
+static size_t told_lost;
+
+static void
+lose(size_t lines)
+{
+	told_lost += lines;
+}
+
 static void
 log_drops_a_line_when_the_reader_is_slow(void **state)
 {
@@ -202,13 +210,16 @@ log_drops_a_line_when_the_reader_is_slow(void **state)
 	/* Blocking, as it usually is: waiting would be for ever. */
 	fcntl(STDERR_FILENO, F_SETFL, 0);
 	alarm(10);
+	log_on_loss(lose);
 	log_error("must not wait");
 	log_error("nor this one");
+	log_on_loss(NULL);
 	alarm(0);
 	found = drain(caught.read_fd);
 	log_error("back again");
 	catch_end(&caught);
 	assert_int_equal(found, filled);
+	assert_int_equal(told_lost, 2);
 	assert_string_equal(caught.text,
 	    "<4>agora-agent: log: 2 lines lost, nobody read them\n"
 	    "<3>agora-agent: back again\n");
