@@ -112,14 +112,20 @@ metrics_starts(size_t count)
 	put(&mine->starts, count);
 }
 
+static void
+put_hosts(struct slot *slot, const struct health *health)
+{
+	for (size_t i = 0; i < HEALTH_HOSTS_MAX; i++) {
+		put(&slot->host[i].hash, health->host[i].hash);
+		__atomic_store_n(&slot->host[i].shut_ms,
+		    health->host[i].shut_ms, __ATOMIC_RELAXED);
+	}
+}
+
 void
 metrics_hosts(const struct health *health)
 {
-	for (size_t i = 0; i < HEALTH_HOSTS_MAX; i++) {
-		put(&mine->host[i].hash, health->host[i].hash);
-		__atomic_store_n(&mine->host[i].shut_ms,
-		    health->host[i].shut_ms, __ATOMIC_RELAXED);
-	}
+	put_hosts(mine, health);
 }
 
 void
@@ -311,14 +317,11 @@ void
 metrics_table_ended(size_t slot)
 {
 	struct health none = { .next = 0 };
-	struct slot *before = mine;
 
 	if (slots == &own_slot)
 		return;
-	mine = &slots[slot];
-	metrics_starts(0);
-	metrics_hosts(&none);
-	mine = before;
+	put(&slots[slot].starts, 0);
+	put_hosts(&slots[slot], &none);
 }
 
 void

@@ -3,7 +3,7 @@
 #include "common/agents.h"
 #include "common/buf.h"
 #include "common/fail.h"
-#include "common/json.h"
+#include "common/json_write.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/region.h"
@@ -47,9 +47,8 @@ outcome_name(enum metrics_outcome outcome)
 
 static void
 describe_agora(const struct settings *settings, const struct metrics *sum,
-    int64_t now_ms, struct json *state)
+    int64_t now_ms, struct buf *body)
 {
-	struct json *agora = json_new_object();
 	char base[REGION_URL_SIZE];
 	size_t hosts = region_count(settings);
 	int shut = 0;
@@ -59,13 +58,14 @@ describe_agora(const struct settings *settings, const struct metrics *sum,
 		if (metrics_shut(base, now_ms) > 0)
 			shut++;
 	}
-	json_put_text(agora, "last_call", outcome_name(sum->last));
+	json_write_open(body, "agora");
+	json_write_text(body, "last_call", outcome_name(sum->last));
 	if (sum->last != METRICS_NO_CALL)
-		json_put_int(agora, "seconds_ago",
+		json_write_int(body, "seconds_ago",
 		    (now_ms - sum->last_ms) / 1000);
-	json_put_int(agora, "hosts", (int64_t)hosts);
-	json_put_int(agora, "hosts_shut", shut);
-	json_put(state, "agora", agora);
+	json_write_int(body, "hosts", (int64_t)hosts);
+	json_write_int(body, "hosts_shut", shut);
+	json_write_close(body);
 }
 
 /* Why the program cannot work, in ${fail}; FAIL_NONE: it can. */
@@ -96,7 +96,6 @@ judge(const struct service *service, const struct metrics *sum, int64_t now_ms,
 static const struct kind *
 describe_readiness(const struct service *service, struct buf *body)
 {
-	struct json *state = json_new_object();
 	int64_t now_ms = sys_monotonic_ms();
 	struct fail fail = { 0 };
 	struct metrics sum;
@@ -104,16 +103,16 @@ describe_readiness(const struct service *service, struct buf *body)
 	/* Of one that is apart its own outcomes are the best to be had. */
 	(void)!metrics_read(&sum);
 	judge(service, &sum, now_ms, &fail);
+	json_write_open(body, NULL);
 	if (fail.kind == FAIL_NONE) {
-		json_put_text(state, "status", "ready");
+		json_write_text(body, "status", "ready");
 	} else {
-		json_put_text(state, "status", "not ready");
-		json_put_text(state, "reason", fail.text);
+		json_write_text(body, "status", "not ready");
+		json_write_text(body, "reason", fail.text);
 	}
 	if (service->agora != NULL)
-		describe_agora(service->settings, &sum, now_ms, state);
-	json_print(state, body);
-	json_free(state);
+		describe_agora(service->settings, &sum, now_ms, body);
+	json_write_close(body);
 	return fail.kind == FAIL_NONE ? &good : &unavailable;
 }
 
@@ -169,8 +168,8 @@ monitor_answer(struct exchange *exchange, const char *question)
 {
 	static char body_bytes[EXPOSITION_MAX + 1];
 	static char bytes[HEAD_MAX + sizeof(body_bytes)];
-	static const struct fail no_memory = { .kind = FAIL_INTERNAL,
-		.text = "out of memory" };
+	static const struct fail too_long = { .kind = FAIL_INTERNAL,
+		.text = "the answer is too long" };
 	struct buf body = BUF_IN(body_bytes), out = BUF_IN(bytes);
 	const struct kind *kind = describe(exchange, question, &body);
 
@@ -178,7 +177,7 @@ monitor_answer(struct exchange *exchange, const char *question)
 	    exchange->service->endpoint->name, exchange->request.id, question,
 	    kind->status);
 	if (buf_failed(&body)) {
-		exchange_fail(exchange, &no_memory);
+		exchange_fail(exchange, &too_long);
 		return;
 	}
 	buf_format(&out,
