@@ -1,6 +1,4 @@
 #include <getopt.h>
-#include <grp.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +10,7 @@
 #include "common/settings.h"
 #include "deploy/tool/commands.h"
 #include "deploy/tool/doctor.h"
+#include "deploy/tool/programs.h"
 #include "deploy/tool/tool.h"
 
 #define SOCKETS_MAX 16
@@ -123,31 +122,6 @@ take_option(struct doctor *doctor, int option, const char *value)
 	}
 }
 
-/*
- * Where make install puts them, seen from the tool's own folder; else that
- * folder itself.
- */
-static int
-find_programs(struct doctor *doctor)
-{
-	char path[PATH_MAX];
-	char *own = realpath("/proc/self/exe", NULL);
-	char *slash = own != NULL ? strrchr(own, '/') : NULL;
-
-	if (slash == NULL) {
-		free(own);
-		return misuse("--programs FOLDER is needed", "");
-	}
-	*slash = '\0';
-	snprintf(path, sizeof(path), "%s/../libexec/agora-agent", own);
-	doctor->programs = realpath(path, NULL);
-	if (doctor->programs == NULL)
-		doctor->programs = own;
-	else
-		free(own);
-	return 0;
-}
-
 /* What no option said. */
 static int
 set_defaults(struct doctor *doctor)
@@ -167,7 +141,11 @@ set_defaults(struct doctor *doctor)
 		if (add_socket(doctor, path) == -1)
 			return -1;
 	}
-	return doctor->programs != NULL ? 0 : find_programs(doctor);
+	if (doctor->programs == NULL)
+		doctor->programs = programs_folder();
+	return doctor->programs != NULL ?
+	    0 :
+	    misuse("--programs FOLDER is needed", "");
 }
 
 /* Returns whether all was done that could be. */

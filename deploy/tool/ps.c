@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/fail.h"
-#include "common/json.h"
 #include "deploy/tool/commands.h"
 #include "deploy/tool/running.h"
 #include "deploy/tool/running_print.h"
@@ -31,8 +30,10 @@ looked(void *arg, const struct running *agent)
 }
 
 static bool
-is_shown(const struct ps *ps, const struct running *agent)
+is_shown(const void *arg, const struct running *agent)
 {
+	const struct ps *ps = arg;
+
 	return agent->end == RUNNING_SEEN &&
 	    (ps->all || agent->owner != RUNNING_FOREIGN);
 }
@@ -76,44 +77,19 @@ print_table(const struct ps *ps)
 }
 
 static int
-print_json(const struct ps *ps)
-{
-	struct json *root = json_new_object(), *agents = json_new_array(),
-		    *failed = json_new_array();
-
-	if (ps->fail.kind != FAIL_NONE)
-		json_push(failed, running_json_failure(NULL, ps->fail.text));
-	for (size_t i = 0; i < ps->list.len; i++) {
-		const struct running *agent = &ps->list.agent[i];
-
-		if (is_shown(ps, agent))
-			json_push(agents, running_json(&ps->session, agent));
-		else if (agent->end == RUNNING_FAILED)
-			json_push(failed,
-			    running_json_failure(agent->agent_id, agent->why));
-	}
-	json_put(root, "agents", agents);
-	json_put(root, "failed", failed);
-	return running_print_json(root);
-}
-
-static int
 ps_do(struct ps *ps)
 {
 	const struct running_work work = { .ended = looked, .arg = ps };
 	int status = TOOL_GOOD;
 
-	if (running_find(&ps->session, 0, &ps->list, &ps->fail) == -1) {
-		session_say(&ps->session, "%s", ps->fail.text);
+	if (running_all(&ps->session, 0, &ps->list, &work, &ps->fail) == -1)
 		status = TOOL_BAD;
-		running_free(&ps->list);
-	} else if (running_each(&ps->session, &ps->list, &work) == -1) {
-		status = TOOL_BAD;
-	}
 	if (ps->list.len > 0)
 		qsort(ps->list.agent, ps->list.len, sizeof(*ps->list.agent),
 		    oldest_first);
-	if (ps->json && print_json(ps) == -1)
+	if (ps->json &&
+	    running_print_json(&ps->session, &ps->list, &ps->fail, "agents",
+		is_shown, ps) == -1)
 		return TOOL_BAD;
 	if (!ps->json && ps->fail.kind == FAIL_NONE)
 		print_table(ps);

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "common/fail.h"
-#include "common/json.h"
 #include "deploy/tool/commands.h"
 #include "deploy/tool/running.h"
 #include "deploy/tool/running_print.h"
@@ -41,8 +40,10 @@ wants(void *arg, struct running *agent)
 
 /* Whether the agent is one that we stopped, or would. */
 static bool
-is_reaped(const struct reap *reap, const struct running *agent)
+is_reaped(const void *arg, const struct running *agent)
 {
+	const struct reap *reap = arg;
+
 	return reap->dry_run ?
 	    agent->end == RUNNING_SEEN && is_due(reap, agent) :
 	    agent->end == RUNNING_STOPPED;
@@ -63,42 +64,18 @@ ended(void *arg, const struct running *agent)
 }
 
 static int
-print_json(const struct reap *reap)
-{
-	struct json *root = json_new_object(), *stopped = json_new_array(),
-		    *failed = json_new_array();
-
-	if (reap->fail.kind != FAIL_NONE)
-		json_push(failed, running_json_failure(NULL, reap->fail.text));
-	for (size_t i = 0; i < reap->list.len; i++) {
-		const struct running *agent = &reap->list.agent[i];
-
-		if (is_reaped(reap, agent))
-			json_push(stopped, running_json(&reap->session, agent));
-		else if (agent->end == RUNNING_FAILED)
-			json_push(failed,
-			    running_json_failure(agent->agent_id, agent->why));
-	}
-	json_put(root, reap->dry_run ? "would_stop" : "stopped", stopped);
-	json_put(root, "failed", failed);
-	return running_print_json(root);
-}
-
-static int
 reap_do(struct reap *reap)
 {
 	const struct running_work work = { wants, ended, reap };
 	int status = TOOL_GOOD;
 
-	if (running_find(&reap->session, reap->older_s, &reap->list,
-		&reap->fail) == -1) {
-		session_say(&reap->session, "%s", reap->fail.text);
+	if (running_all(&reap->session, reap->older_s, &reap->list, &work,
+		&reap->fail) == -1)
 		status = TOOL_BAD;
-		running_free(&reap->list);
-	} else if (running_each(&reap->session, &reap->list, &work) == -1) {
-		status = TOOL_BAD;
-	}
-	if (reap->json && print_json(reap) == -1)
+	if (reap->json &&
+	    running_print_json(&reap->session, &reap->list, &reap->fail,
+		reap->dry_run ? "would_stop" : "stopped", is_reaped,
+		reap) == -1)
 		return TOOL_BAD;
 	return status;
 }

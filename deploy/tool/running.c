@@ -404,3 +404,14 @@ running_each(struct session *session, struct running_list *list,
 	}
 	return each.rc;
 }
+
+int
+running_all(struct session *session, int64_t older_s, struct running_list *list,
+    const struct running_work *work, struct fail *fail)
+{
+	if (running_find(session, older_s, list, fail) == 0)
+		return running_each(session, list, work);
+	session_say(session, "%s", fail->text);
+	running_free(list);
+	return -1;
+}

@@ -91,4 +91,12 @@ struct running_work {
 int running_each(struct session *session, struct running_list *list,
     const struct running_work *work);
 
+/*
+ * running_find() and running_each(). What keeps it from finding them is said,
+ * and in ${fail}; ${list} is then empty. Returns 0, or -1.
+ */
+int running_all(struct session *session, int64_t older_s,
+    struct running_list *list, const struct running_work *work,
+    struct fail *fail);
+
 #endif

@@ -84,8 +84,8 @@ running_print(const char *did, const struct session *session,
 	    agent->name.channel);
 }
 
-struct json *
-running_json(const struct session *session, const struct running *agent)
+static struct json *
+describe(const struct session *session, const struct running *agent)
 {
 	struct json *json = json_new_object();
 	int64_t age = running_age(session, agent);
@@ -105,8 +105,9 @@ running_json(const struct session *session, const struct running *agent)
 	return json;
 }
 
-struct json *
-running_json_failure(const char *agent_id, const char *detail)
+/* ${agent_id} NULL: of none. */
+static struct json *
+describe_failure(const char *agent_id, const char *detail)
 {
 	struct json *json = json_new_object();
 
@@ -116,8 +117,9 @@ running_json_failure(const char *agent_id, const char *detail)
 	return json;
 }
 
-int
-running_print_json(struct json *json)
+/* Takes ${json}. */
+static int
+print(struct json *json)
 {
 	struct buf text = BUF(JSON_MAX);
 	int rc = -1;
@@ -130,4 +132,29 @@ running_print_json(struct json *json)
 		fprintf(stderr, "agora-agent: out of memory\n");
 	buf_free(&text);
 	return rc;
+}
+
+int
+running_print_json(const struct session *session,
+    const struct running_list *list, const struct fail *fail, const char *key,
+    bool (*is_in)(const void *arg, const struct running *agent),
+    const void *arg)
+{
+	struct json *root = json_new_object(), *in = json_new_array(),
+		    *failed = json_new_array();
+
+	if (fail->kind != FAIL_NONE)
+		json_push(failed, describe_failure(NULL, fail->text));
+	for (size_t i = 0; i < list->len; i++) {
+		const struct running *agent = &list->agent[i];
+
+		if (is_in(arg, agent))
+			json_push(in, describe(session, agent));
+		else if (agent->end == RUNNING_FAILED)
+			json_push(failed,
+			    describe_failure(agent->agent_id, agent->why));
+	}
+	json_put(root, key, in);
+	json_put(root, "failed", failed);
+	return print(root);
 }

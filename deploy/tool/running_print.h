@@ -4,10 +4,12 @@
 #ifndef DEPLOY_TOOL_RUNNING_PRINT_H
 #define DEPLOY_TOOL_RUNNING_PRINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-struct json;
+struct fail;
 struct running;
+struct running_list;
 struct session;
 
 #define RUNNING_AGE_SIZE 24 /* bytes, with the NUL */
@@ -29,14 +31,14 @@ const char *running_owner_word(const struct running *agent);
 void running_print(const char *did, const struct session *session,
     const struct running *agent);
 
-/* All that is known of it. */
-struct json *running_json(const struct session *session,
-    const struct running *agent);
-
-/* {"agent_id": …, "detail": …}; without the id if ${agent_id} is NULL. */
-struct json *running_json_failure(const char *agent_id, const char *detail);
-
-/* Prints ${json}, which it takes, as a line. Returns 0, or -1. */
-int running_print_json(struct json *json) __attribute__((warn_unused_result));
+/*
+ * Prints an object of JSON: as ${key} all that is known of those agents of
+ * ${list} for which ${is_in} holds; as "failed" why no list was to be had,
+ * ${fail}, and which agents failed. Returns 0, or -1.
+ */
+int running_print_json(const struct session *session,
+    const struct running_list *list, const struct fail *fail, const char *key,
+    bool (*is_in)(const void *arg, const struct running *agent),
+    const void *arg) __attribute__((warn_unused_result));
 
 #endif

@@ -1,7 +1,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common/agents.h"
@@ -12,6 +11,7 @@
 #include "common/loop.h"
 #include "common/settings.h"
 #include "common/sys.h"
+#include "deploy/tool/programs.h"
 #include "deploy/tool/session.h"
 #include "fcgi/signals.h"
 
@@ -27,40 +27,21 @@ session_say(const struct session *session, const char *format, ...)
 	va_end(args);
 }
 
-/* Where start_agent lies, seen from ${folder}; NULL: not there. */
-static char *
-find_program(const char *folder)
-{
-	static const char *const places[] = {
-		"../libexec/agora-agent/start_agent.fcgi", /* installed */
-		"start_agent.fcgi",                        /* as it was built */
-	};
-	char *path;
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		path = file_join(folder, places[i]);
-		if (path != NULL && access(path, F_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 static struct settings_source *
 find_settings(void)
 {
-	char *self = realpath("/proc/self/exe", NULL);
-	char *slash = self != NULL ? strrchr(self, '/') : NULL;
-	char *program = NULL;
+	char *folder = programs_folder(), *program = NULL;
 	struct settings_source *source;
 
-	if (slash != NULL) {
-		*slash = '\0';
-		program = find_program(self);
+	if (folder != NULL)
+		program = file_join(folder, "start_agent.fcgi");
+	if (program != NULL && access(program, F_OK) == -1) {
+		free(program);
+		program = NULL;
 	}
 	source = settings_source_new(program);
 	free(program);
-	free(self);
+	free(folder);
 	return source;
 }
 
