@@ -1,6 +1,7 @@
 /*
  * What settings.c, settings_table.c, settings_environment.c, settings_files.c,
- * settings_check.c and their test share.
+ * settings_check.c, the doctor, who reports the same otherwise, and their test
+ * share.
  */
 #ifndef COMMON_SETTINGS_INTERNAL_H
 #define COMMON_SETTINGS_INTERNAL_H

@@ -413,7 +413,7 @@ def test_a_stop_that_fails_can_be_repeated(browser, site):
 
 
 def test_an_agent_that_leaves(browser, site):
-    """Is noticed, and the session ends."""
+    """Is noticed, and said."""
     with Visit(browser, site) as visit:
         visit.start()
         visit.event("clients", "user-left", {"uid": "5"})
